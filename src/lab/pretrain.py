@@ -185,7 +185,7 @@ class Trainer:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=int, default=12_000_000, help="training tokens, each read once")
+    parser.add_argument("--tokens", type=int, default=18_000_000, help="training tokens, each read once")
     parser.add_argument("--folder", type=Path, default=Path("models/lab-gpt2"))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -203,7 +203,9 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
 
     begun = time.monotonic()
-    tokenizer = train_tokenizer(list(islice(training_paragraphs(arguments.seed), 40_000)))
+    if not (work / "tokenizer" / "tokenizer_config.json").exists():
+        train_tokenizer(list(islice(training_paragraphs(arguments.seed), 40_000))).save_pretrained(work / "tokenizer")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
     blocks = token_blocks(tokenizer, arguments.tokens, arguments.seed)
     print(f"{blocks.size:,} tokens of prose in {time.monotonic() - begun:.0f} s", flush=True)
     trainer = Trainer(new_model(tokenizer, arguments.seed), blocks, work, arguments.seed)

@@ -141,7 +141,7 @@ lake;
 by the pond;in the yard;in the valley;on the farm;on the playground;in the meadow""")
 _TOWN = _w("""at the market;at the library;at school;at the station;at the museum;at the bakery;in the
 village;at the zoo;
-in the town;at the harbor;in the square;at the theater;at the hospital;at the shop;at the castle;at the
+in the town;at the harbour;in the square;at the theatre;at the hospital;at the shop;at the castle;at the
 airport;
 on the bridge;at the office;at the fair;at the mill;at the church;at the post office;in the classroom""")
 _ROOM = _w("""in the kitchen;in the bedroom;in the hall;in the living room;in the attic;in the cellar;in the
@@ -242,14 +242,14 @@ VERBS["w"] = tuple(row for rows in VERBS.values() for row in rows if row[0] in _
 
 # ---------------------------------------- the grammar's shared rules
 _RULES = """
-weather: sunny|cold|warm|windy|rainy|foggy|bright|quiet|gray|hot|fine|cloudy|mild
+weather: sunny|cold|warm|windy|rainy|foggy|bright|quiet|grey|hot|fine|cloudy|mild
 daytime: morning|afternoon|evening
 day: Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday
 season: spring|summer|autumn|winter
 time: one <weather> <daytime>|one <weather> <daytime>|one <weather> day|on <day> <daytime>|on a <weather>
  <day>| early one <daytime>|one <season> <daytime>|last <day>|one day in <season>|a few days ago|[late|early]
  on <day>
-color: red|blue|green|yellow|white|black|brown|gray|pink|purple
+color: red|blue|green|yellow|white|black|brown|grey|pink|purple
 kind: kind|clever|quiet|cheerful|brave|honest|gentle|patient|friendly|curious|polite|careful|shy|busy|young
 adult: farmer|baker|teacher|doctor|nurse|driver|cook|painter|sailor|gardener|tailor|carpenter|shopkeeper
 kin: mother|father|grandmother|grandfather|aunt|uncle|brother|sister
@@ -365,7 +365,7 @@ buy: nice
 - first {he} helped {h1} to {v1} {v0}.|{he} asked {h1} for work. "yes, please {v1} {v0}," said {h}.|{h1}
  needed someone to {v1} {v0}, and {n} said, "^I can do that."|"may I help you?" {he} asked {h1}. so {he} {v2}
  {v0} for {h}.
-- the next day {he} {u2} {u0} [for a neighbor|for {m}][, and {his} hands hurt|].|then {he} {u2} {u0}, day
+- the next day {he} {u2} {u0} [for a neighbour|for {m}][, and {his} hands hurt|].|then {he} {u2} {u0}, day
  after day.|on <day> {he} also {u2} {u0}.|it was hard work, but {he} did not give up.
 - {he} put every coin in a [jar|box|small bag].|coin after coin fell into the [jar|box].|?in the evening {he}
  counted the coins again and again.
@@ -490,7 +490,7 @@ pet: pet
  the {o}, and {b} ran away.|one <daytime> {n} called {b}, but [no {o} came|nobody came].|?when {n} came home,
  {b} was not there.
 - {he} looked {s1} and {s2}, but {b} was not there.|{he} [ran|went] through the whole village and called,
- "^{b}! {b}!"|{he} asked [everyone|all the neighbors], but nobody had seen the {o}.
+ "^{b}! {b}!"|{he} asked [everyone|all the neighbours], but nobody had seen the {o}.
 - ?<sorrow>
 - {m} helped {him}. "[listen|be quiet for a moment]," {he2} said.|"I saw a {o} near {ql}," said {h1}.|then
  {h1} came. "is this about a {adj2} {o}?" asked {h}. "come with me."|{m} put some food {s3}, and they waited.
@@ -560,15 +560,15 @@ night: noise
 - <end>|after that, {n} was not afraid of the dark any more.
 paint: paint
 - the {o} [near {pl}|of {h1}] was old and dirty.|<time>, {n} and {m} saw that the old {o} needed paint.|{his}
- <kin> had an old {o} that was gray and ugly.|nobody liked the [old|ugly] {o} of {h1}.
-- "let us paint it," said {n}. "what color?" asked {m}.|{n} had an idea: {he} wanted to paint the {o}
+ <kin> had an old {o} that was grey and ugly.|nobody liked the [old|ugly] {o} of {h1}.
+- "let us paint it," said {n}. "what colour?" asked {m}.|{n} had an idea: {he} wanted to paint the {o}
  <color>.|"could you clean and paint it?" {h1} asked {n}.
 - {n} wanted it {c1}, but {m} wanted it {c2}.|they had brushes but only a little paint.|they began early, but
  then it started to rain.|{n} worked so fast that {he} dropped the paint.|the wind blew leaves and dust onto
  the wet paint.
 - <sorrow>|?{m} laughed, because {n} had paint on {his} nose.
 - then {h1} gave them [a big brush|more paint|some old clothes] and helped.|"why not use [both|two|three]
- colors?" asked {h1}.| "do it slowly, from the top to the bottom," said {h1}.|{m} had a better plan: first
+ colours?" asked {h1}.| "do it slowly, from the top to the bottom," said {h1}.|{m} had a better plan: first
  they cleaned everything well.
 - they worked until the sun went down.|{n} painted the left side, and {m} painted the right side.|piece by
  piece the {o} became beautiful.
@@ -788,7 +788,7 @@ fine: out
  go home.|a soft wind moved the leaves.|from far away came [music|the sound of a bell|a song].
 rain: out
 - it rained [all <daytime>|hard|since the morning] {p}.|dark clouds hung in the sky, and rain fell {p}.|it was
- a wet and [cold|gray| windy] <daytime>.|the wind blew, and the rain fell on {pl}.
+ a wet and [cold|grey| windy] <daytime>.|the wind blew, and the rain fell on {pl}.
 - a wet {o} [lay|stood] {s1}.|water stood {s1} and {s2}.|somebody had left a {adj} {o} {s1}.|{s1} sat a wet
  [cat|bird|dog|frog].
 - {n} hurried home under a <color> umbrella.|{n} wore a <color> coat and jumped into the water with both
@@ -968,7 +968,7 @@ sick: talk
 """
 
 _MORE_RULES = """
-petty: small|young|little|clever|shy|cheerful|lively|brown|gray|lonely|brave|curious|gentle|friendly
+petty: small|young|little|clever|shy|cheerful|lively|brown|grey|lonely|brave|curious|gentle|friendly
 daytime1: the morning|the afternoon|the evening
 season1: spring|summer|a fine day in autumn
 skill: swim|ride a bicycle|dance|whistle|climb a rope|skate|play the flute|play the piano|sing|cook|knit|row a
@@ -980,7 +980,7 @@ unkind: laugh at the new pupil|hide the shoes of {h1}|steal some apples|tell a l
 danger: play with fire|jump from the roof|walk on the thin ice|climb the high tower|drink from the bottle with
  the poison|cross the busy street with closed eyes|play on the train tracks|take the sharp knife outside|swim
  in the stormy sea|wake the angry dog|throw glass out of the window|open the cage of the lion|light a fire in
- the barn| drive the car of {h1}|make a bomb
+ the barn| drive the car of {h1}
 play: play with the ball|fly a kite|go to {ql}|read a story|bake some cookies|draw a picture|feed the
  ducks|ride our bicycles|have a picnic|build a hut|sing a song|look for shells
 """
@@ -1080,7 +1080,7 @@ the X was the most beautiful thing that {n} saw that day.
 }
 
 # ---------------------------------------- engine
-_COLORS = _w("red blue green yellow white black brown gray pink purple")
+_COLORS = _w("red blue green yellow white black brown grey pink purple")
 _ADJ = {
     "small": _w("""red blue green yellow white black brown new old small big little beautiful pretty strange
         fine simple
@@ -1098,11 +1098,11 @@ _ADJ = {
 _KIN = _w("mother father grandmother grandfather aunt uncle")
 _HELPERS = _w("""man woman farmer baker teacher doctor nurse driver cook painter sailor gardener tailor
 carpenter
-    neighbor librarian fisherman builder""")
+    neighbour librarian fisherman builder""")
 _HELPER_ADJ = _w("old kind friendly young wise tall clever gentle busy polite")
 _HEAVY = _w("basket box bag ladder bucket chair")
 _BEDS = _w("in the garden;behind the house;near the gate;under the window")
-_TRADE = _w("at the market;in the village;in the town;in the square;at the station;at the harbor;at the fair")
+_TRADE = _w("at the market;in the village;in the town;in the square;at the station;at the harbour;at the fair")
 _PLACE_OF = {  # plots that need a special place; all others happen out of doors
     "gift": _TRADE, "buy": _TRADE, "lost": _OUT + _TOWN, "found": _OUT + _TOWN, "picture": _TOWN,
     "wish": _TOWN + _OUT, "engine": _TOWN, "late": _TOWN, "job": _TOWN,

@@ -1,0 +1,115 @@
+"""The claims ledger: what the source's page states, and what our runs say about it.
+
+Each notebook measures the effects of its claims and stores them in `metrics["claims"]` as {id: {"effect", "low", "high", "seeds"}}.
+The verdict is computed here from those numbers and nothing else, so a changed result changes the verdict:
+
+    supported      the whole 95 % interval lies beyond the claim's threshold, in the claim's direction
+    not supported  the whole interval lies on the other side
+    inconclusive   the interval holds the threshold, or the claim was measured with too few seeds to say
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .metrics import Difference, Interval
+
+MIN_SEEDS = 3  # below this, training noise is not in the interval and no verdict is final
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the source and the rule that decides it: is `effect` above (or below) `threshold`?"""
+
+    id: str
+    notebook: str  # "01" … "07"
+    statement: str  # as the source's page says it
+    effect: str  # what is measured, in words, with its unit
+    above: bool = True  # whether the claim says that the effect is above the threshold
+    threshold: float = 0.0
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim("loss_smooth", "01", "Loss decreases smoothly", "rank correlation of step and smoothed loss", False, -0.8),
+    Claim("overfits", "01", "The model overfits to specific phrasings",
+          "exact match on the trained rows minus on new phrasings of the same facts"),
+    Claim("no_paraphrase", "01", "No generalisation to paraphrased questions",
+          "exact match on paraphrases of the trained questions", False, 0.5),
+    Claim("lower_loss", "02", "Lower loss than stage 1", "stage 2 loss minus stage 1 loss, nats a token", False),
+    Claim("degenerate", "02", "Outputs became repetitive and degenerate", "loop rate of stage 2 minus the base's"),
+    Claim("forgetting", "02", "Catastrophic forgetting of base knowledge",
+          "cloze accuracy of stage 2 minus the base's", False, -0.05),
+    Claim("fewer_parameters", "03", "98.7 % fewer trainable parameters", "share of parameters not trained", True, 0.95),
+    Claim("lora_keeps", "03", "LoRA preserves base knowledge better",
+          "cloze accuracy kept, LoRA minus full fine-tuning at equal instruction following"),
+    Claim("lora_repeats", "03", "LoRA still shows repetitive outputs", "loop rate of stage 3 minus the base's"),
+    Claim("perplexity_order", "04", "Perplexity: base best, stages 1 and 3 medium, stage 2 worst",
+          "smallest of the differences stage 1 − base, stage 2 − stage 1, stage 2 − stage 3, nats a token of prose"),
+    Claim("loss_not_quality", "05", "A lower loss is not a better model",
+          "rank correlation of validation loss and exact match over all runs", True, -0.5),
+    Claim("lr_collapse", "05", "High learning rate with little data makes output collapse into repetition",
+          "loop rate at the highest rate minus at the lowest, smallest data, EOS learned"),
+    Claim("template_interference", "05", "Five templates cause gradient interference",
+          "gradient cosine between templates minus within one template", False),
+    Claim("distribution_shift", "05", "Training data is not like the pretraining data",
+          "base model's nats a token on SFT text minus on held-out prose"),
+    Claim("kl_protects", "06", "KL regularisation (response tokens, 0.1) prevents forgetting",
+          "cloze accuracy with the source's KL minus without"),
+    Claim("single_template", "06", "A single template beats five",
+          "exact match with one template minus five, judged over all five templates"),
+    Claim("low_lr", "06", "A low learning rate preserves base knowledge", "cloze accuracy at the low rate minus the high"),
+    Claim("quality_quantity", "06", "3,000 filtered samples beat 200 random ones",
+          "exact match with 3,000 filtered minus 200 random"),
+    Claim("least_repetition", "06", "Best non-repetition score after InstructGPT-style SFT",
+          "non-repetition of stage 6 minus the best of base and stages 1 to 3"),
+    Claim("rm_accuracy", "07", "Reward-model accuracy about 65 % on held-out pairs",
+          "accuracy on held-out pairs with noisy labels", True, 0.60),
+    Claim("high_kl", "07", "A high KL coefficient keeps PPO near the SFT model",
+          "KL from SFT at kl_coef 0.5 minus at the lowest coefficient, nats a response", False),
+    Claim("more_steps_drift", "07", "More PPO steps drift further from SFT", "KL after the last step minus after 30 steps"),
+    Claim("v1_to_v3", "07", "PPO improves from v1 to v2 to v3", "gold score of v3 minus v1"),
+    Claim("final_ranking", "07", "The judge ranks SFT+PPO last of six models", "judge score of SFT+PPO minus the base's", False),
+)  # fmt: skip
+BY_ID = {claim.id: claim for claim in CLAIMS}
+
+
+def measured(found: Interval | Difference, seeds: int) -> dict[str, float]:
+    """What a notebook stores for one claim: the effect, its 95 % interval and the number of training seeds."""
+    return {"effect": found.value, "low": found.low, "high": found.high, "seeds": seeds}
+
+
+def verdict(claim: Claim, found: Mapping[str, Any], min_seeds: int = MIN_SEEDS) -> str:
+    """"supported", "not supported" or "inconclusive", from the stored effect alone."""
+    low, high = found["low"] - claim.threshold, found["high"] - claim.threshold
+    if not claim.above:
+        low, high = -high, -low
+    if found["seeds"] < min_seeds or low <= 0 <= high:
+        return "inconclusive"
+    return "supported" if low > 0 else "not supported"
+
+
+def ledger(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a claim that some stage has measured. `metrics`: stage name -> its metrics.json.
+
+    Raises KeyError for a stored claim that the table above does not have.
+    """
+    found = {}
+    for stage, results in metrics.items():
+        for name, effect in results.get("claims", {}).items():
+            if name not in BY_ID:
+                raise KeyError(f"{stage} stores a claim {name!r} that src/claims.py does not list")
+            found[name] = effect
+    return [
+        {
+            "notebook": claim.notebook,
+            "claim": claim.statement,
+            "measured as": claim.effect,
+            "effect": found[claim.id]["effect"],
+            "low": found[claim.id]["low"],
+            "high": found[claim.id]["high"],
+            "seeds": found[claim.id]["seeds"],
+            "verdict": verdict(claim, found[claim.id]),
+        }
+        for claim in CLAIMS
+        if claim.id in found
+    ]

@@ -1,0 +1,506 @@
+"""What a language model is measured by in this course, and how sure we are of each number.
+
+Notebook 04 leans on all of it; every other notebook uses the intervals. Three groups:
+- read from the model's probabilities: perplexity (sliding window), cloze knowledge, coherence;
+- read from the text: exact match, distinct-n, repeated n-grams, loops, `non_repetition`;
+- statistics: bootstrap intervals over prompts, over seeds x prompts, and paired differences between two
+  models.
+
+Sources: repetition measures after Welleck et al. 2020 and Su et al. 2022 ("A Contrastive Framework for Neural
+Text Generation"); small-sample bootstrap after Hesterberg 2015 ("What Teachers Should Know About the
+Bootstrap"); crossed seeds x prompts resampling after Owen 2007 ("The pigeonhole bootstrap").
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import torch
+
+from src.generation import evaluation_mode
+from src.losses import token_logprobs
+from src.templates import encode_prompt, encode_response
+
+POLITE_OPENERS = (
+    "of course",
+    "sure thing",
+    "sure",
+    "certainly",
+    "absolutely",
+    "gladly",
+    "with pleasure",
+    "happy to help",
+    "glad to help",
+    "great question",
+    "good question",
+    "thank you for asking",
+    "thanks for asking",
+)
+MAX_LOGITS = 2**26  # logits held at once, in floats (256 MB): long texts are scored in smaller batches
+
+# ---------------------------------------------------------------- statistics
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % interval."""
+
+    low: float
+    value: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`a - b` with its 95 % interval; `verdict` says of `a`: "higher", "lower" or "not distinguishable"."""
+
+    value: float
+    low: float
+    high: float
+    verdict: str
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}], {self.verdict}"
+
+
+def t_quantile(freedom: int) -> float:
+    """97.5 % point of Student's t (table to 10 degrees of freedom, Cornish-Fisher expansion above)."""
+    table = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+    z = 1.959964
+    if freedom <= len(table):
+        return table[freedom - 1]
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
+def percentile_bounds(draws: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval of bootstrap `draws` (along axis 0) of a statistic of `n` values.
+
+    Plain 2.5 % and 97.5 % percentiles are too narrow for small n, because resampling n values understates
+    their spread and ignores that it was estimated. Hesterberg's expanded percentiles go further out by just
+    that much: Phi(-t_{n-1} * sqrt(n / (n - 1))) instead of 2.5 %; at n = 10 that is 0.9 %, at n = 100 it is
+    2.3 %.
+    """
+    tail = NormalDist().cdf(-t_quantile(n - 1) * math.sqrt(n / (n - 1))) if n > 1 else 0.025
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def _finite(values, name: str) -> np.ndarray:
+    array = np.asarray(values, dtype=float)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: an interval needs at least two values")
+    if not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise ValueError(
+            f"{name} has a value that is not finite at position {where}: leave it out or repair it"
+        )
+    return array
+
+
+def bootstrap_interval(
+    values, statistic: Callable = np.mean, n: int = 2000, seed: int = 0, bounds: tuple | None = None
+) -> Interval:
+    """95 % bootstrap interval of `statistic` over independent `values`, shape (items,) or (items, columns).
+
+    `statistic(array, axis=…)` must reduce the items axis and leave one number (np.mean, np.median, …).
+    `bounds` clips the interval to the range that is possible, for example (0, 1).
+    """
+    values = _finite(values, "values")
+    items = len(values)
+    if items < 2:
+        raise ValueError("a bootstrap interval needs at least two values: there is no spread in one")
+    rng = np.random.default_rng(seed)
+    rows = max(1, 4_000_000 // values.size)  # resample in slices so that memory stays small
+    sizes = [min(rows, n - start) for start in range(0, n, rows)]
+    draws = [statistic(values[rng.integers(items, size=(size, items))], axis=1) for size in sizes]
+    low, high = percentile_bounds(np.concatenate(draws), items)
+    low, high = np.clip([low, high], *bounds) if bounds else (low, high)
+    return Interval(float(low), float(statistic(values[None], axis=1)[0]), float(high))
+
+
+def hierarchical_interval(matrix, n: int = 2000, seed: int = 0, bounds: tuple | None = None) -> Interval:
+    """95 % interval of the mean of `matrix`, (training seeds, prompts): would other seeds and prompts agree?
+
+    Seeds are resampled, then prompts; all seeds answer the same prompts, so a resampled prompt is taken for
+    all of them. With one seed (or a 1-D input) only prompts are resampled, and the interval says nothing
+    about seeds. With S seeds their deviations are first stretched by sqrt(S / (S - 1)) * t_{S-1} / 1.96,
+    without which three to five seeds would give intervals that cover far less than 95 %.
+    """
+    matrix = np.atleast_2d(_finite(matrix, "matrix"))
+    seeds, prompts = matrix.shape
+    if seeds == 1:
+        return bootstrap_interval(matrix[0], n=n, seed=seed, bounds=bounds)
+    rng = np.random.default_rng(seed)
+    stretch = math.sqrt(seeds / (seeds - 1)) * t_quantile(seeds - 1) / 1.959964
+    stretched = matrix + (stretch - 1) * (matrix.mean(axis=1, keepdims=True) - matrix.mean())
+    seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=n) / seeds
+    prompt_weights = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=n) / prompts
+    draws = ((seed_weights @ stretched) * prompt_weights).sum(axis=1)
+    low, high = percentile_bounds(draws, prompts)
+    low, high = np.clip([low, high], *bounds) if bounds else (low, high)
+    return Interval(float(low), float(matrix.mean()), float(high))
+
+
+def paired_difference(a, b, n: int = 2000, seed: int = 0) -> Difference:
+    """Is `a` higher or lower than `b`? Both hold one value per prompt, shape (prompts,) or (seeds, prompts).
+
+    The same prompts in the same order: the difference is taken prompt by prompt (and seed by seed), which
+    removes what hard and easy prompts do to both. A model without seeds, shape (prompts,), is held against
+    every seed.
+    """
+    a, b = _finite(a, "a"), _finite(b, "b")
+    if a.shape[-1] != b.shape[-1] or (a.shape != b.shape and a.ndim == b.ndim):
+        raise ValueError(
+            f"a has shape {a.shape} and b {b.shape}: both need the same prompts (and the same seeds)"
+        )
+    found = hierarchical_interval(a - b, n=n, seed=seed)
+    verdict = "higher" if found.low > 0 else "lower" if found.high < 0 else "not distinguishable"
+    return Difference(found.value, found.low, found.high, verdict)
+
+
+# ---------------------------------------------------------------- from probabilities
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """Per scored token of one row: negative log-likelihood in nats; was it the model's first choice?"""
+
+    nll: np.ndarray
+    is_argmax: np.ndarray
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """exp of the mean negative log-likelihood per token; `nll_per_token` has one array per text."""
+
+    value: float
+    nll_per_token: list[np.ndarray]
+    tokens: int
+
+    def interval(self, n: int = 2000, seed: int = 0) -> Interval:
+        """95 % interval over texts: tokens of one text are not independent, so whole texts are resampled."""
+        sums = np.array([[nll.sum(), nll.size] for nll in self.nll_per_token])
+        return bootstrap_interval(sums, _perplexity_of_sums, n=n, seed=seed)
+
+
+def _perplexity_of_sums(sums: np.ndarray, axis: int) -> np.ndarray:
+    total = sums.sum(axis=axis)
+    return np.exp(total[..., 0] / total[..., 1])
+
+
+def context_length(model) -> int:
+    """Most tokens that `model` reads at once (GPT-2: 1,024)."""
+    return model.config.max_position_embeddings
+
+
+def check_fits(model, ids: Sequence[int], row: int) -> None:
+    """Raise when row number `row` is longer than the model's context."""
+    if len(ids) > context_length(model):
+        raise ValueError(
+            f"row {row} has {len(ids)} tokens but the model reads at most {context_length(model)}: shorten it"
+        )
+
+
+def padded_batches(lengths: Sequence[int], batch_size: int, vocabulary: int) -> Iterator[list[int]]:
+    """Row numbers grouped by similar length, at most `batch_size` rows and MAX_LOGITS logits a batch."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    while order:
+        fit = max(1, MAX_LOGITS // (lengths[order[0]] * vocabulary))
+        size = min(batch_size, fit)
+        yield order[:size]
+        order = order[size:]
+
+
+def right_padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, (rows, longest); the mask comes from lengths, since pad may be EOS."""
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+    ids = torch.zeros(mask.shape, dtype=torch.long)
+    ids[mask] = torch.tensor([token for row in rows for token in row])
+    return ids, mask.long()
+
+
+def score_tokens(
+    model, rows: Sequence[tuple[Sequence[int], int]], *, batch_size: int = 16
+) -> list[TokenScores]:
+    """Score the tokens `ids[start:]` of every row `(ids, start)`, each given all tokens before it."""
+    for number, (ids, start) in enumerate(rows):
+        if not 1 <= start < len(ids):
+            raise ValueError(
+                f"row {number}: cannot score from token {start} of {len(ids)}; need 1 <= start < length"
+            )
+        check_fits(model, ids, number)
+    scores: list[TokenScores | None] = [None] * len(rows)
+    lengths = [len(ids) for ids, _ in rows]
+    with evaluation_mode(model), torch.inference_mode():
+        for batch in padded_batches(lengths, batch_size, model.config.vocab_size):
+            ids, mask = right_padded([rows[row][0] for row in batch])
+            first = min(rows[row][1] for row in batch) - 1  # the head is not needed before this position
+            kept = ids.shape[1] - first
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept).logits
+            logits, targets = logits[:, :-1], ids[:, first + 1 :]
+            nll = -token_logprobs(logits, targets)
+            hits = logits.argmax(-1) == targets
+            for place, row in enumerate(batch):
+                span = slice(rows[row][1] - 1 - first, lengths[row] - 1 - first)
+                scores[row] = TokenScores(nll[place, span].double().numpy(), hits[place, span].numpy())
+                if not np.isfinite(scores[row].nll).all():
+                    raise ValueError(
+                        f"row {row}: the model's log-probabilities are not finite; its weights are broken"
+                    )
+    return scores
+
+
+def _perplexity(per_text: list[np.ndarray]) -> Perplexity:
+    tokens = sum(nll.size for nll in per_text)
+    return Perplexity(math.exp(sum(nll.sum() for nll in per_text) / tokens), per_text, tokens)
+
+
+def perplexity(
+    model,
+    tokenizer,
+    texts: Sequence[str],
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    batch_size: int = 16,
+) -> Perplexity:
+    """Token-weighted perplexity of `texts`, read through a sliding window where longer than `window` tokens.
+
+    The window moves on by `stride` tokens and scores only the tokens that are new, so every token but a
+    text's first (which has no context) is scored once, with at least `window - stride` tokens of context
+    beyond the first window. Default: the model's whole context, moved by half. A text that fits is scored
+    exactly as a whole.
+    """
+    window = min(window or context_length(model), context_length(model))
+    stride = stride or window // 2
+    if not 1 <= stride < window:
+        raise ValueError(f"stride must be between 1 and window - 1 = {window - 1}, got {stride}")
+    if not texts:
+        raise ValueError("texts is empty: perplexity needs at least one text")
+    rows, owner = [], []
+    for number, text in enumerate(texts):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) < 2:
+            raise ValueError(
+                f"text {number} ({text[:40]!r}) has {len(ids)} tokens: perplexity needs at least two"
+            )
+        done = 1
+        for begin in range(0, len(ids), stride):
+            end = min(begin + window, len(ids))
+            rows.append((ids[begin:end], done - begin))
+            owner.append(number)
+            done = end
+            if end == len(ids):
+                break
+    scored = score_tokens(model, rows, batch_size=batch_size)
+    parts: list[list[np.ndarray]] = [[] for _ in texts]
+    for number, score in zip(owner, scored, strict=True):
+        parts[number].append(score.nll)
+    return _perplexity([np.concatenate(part) for part in parts])
+
+
+def prompt_response_rows(
+    tokenizer, prompts: Sequence[str], responses: Sequence[str], end: bool = True
+) -> list:
+    """`(ids, start)` per pair: prompt + response, start of the response; closed by EOS if `end`."""
+    if len(prompts) != len(responses):
+        raise ValueError(f"{len(prompts)} prompts but {len(responses)} responses: they must come in pairs")
+    rows = []
+    for prompt, response in zip(prompts, responses, strict=True):
+        head, tail = encode_prompt(tokenizer, prompt), encode_response(tokenizer, response)
+        rows.append((head + (tail if end else tail[:-1]), len(head)))
+    return rows
+
+
+def response_perplexity(
+    model,
+    tokenizer,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    *,
+    end: bool = True,
+    batch_size: int = 16,
+) -> Perplexity:
+    """Perplexity of the responses given their prompts = exp(SFT loss); `end=False` leaves EOS out."""
+    rows = prompt_response_rows(tokenizer, prompts, responses, end)
+    if not rows:
+        raise ValueError("prompts is empty: perplexity needs at least one pair")
+    return _perplexity([score.nll for score in score_tokens(model, rows, batch_size=batch_size)])
+
+
+def coherence(
+    base,
+    tokenizer,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    *,
+    typical_nll: float = 0.0,
+    batch_size: int = 16,
+) -> np.ndarray:
+    """How much like ordinary text each response is to the *base* model: shape (responses,), in [0, 1].
+
+    With h the mean nats per token of the response given its prompt (EOS left out) and V the vocabulary size,
+    coherence = (log V - h) / (log V - typical_nll), clipped: 0 is uniform noise, 1 is as likely as typical
+    text. `typical_nll` is the base's own mean nats per token on held-out text. Empty responses score 0. A
+    loop is very likely text to a language model, so always read coherence beside `non_repetition`.
+    """
+    uniform = math.log(base.config.vocab_size)
+    rows = prompt_response_rows(tokenizer, prompts, responses, end=False)
+    spoken = [number for number, response in enumerate(responses) if response.strip()]
+    scored = score_tokens(base, [rows[number] for number in spoken], batch_size=batch_size)
+    result = np.zeros(len(rows))
+    for number, score in zip(spoken, scored, strict=True):
+        result[number] = (uniform - score.nll.mean()) / (uniform - typical_nll)
+    return result.clip(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Cloze:
+    """Share of probes answered rightly; `by_relation`: relation -> its accuracy and number of probes."""
+
+    accuracy: float
+    by_relation: dict[str, dict[str, float]]
+    correct: np.ndarray  # bool, one per probe, in the order given
+
+
+def cloze_accuracy(
+    model,
+    tokenizer,
+    probes: Sequence,
+    candidates: Mapping[str, Sequence[str]] | None = None,
+    *,
+    batch_size: int = 64,
+) -> Cloze:
+    """Knowledge of facts: does "The capital of France is" go on with " Paris"?
+
+    Probes are (prefix, answer, relation) tuples, or objects with these attributes (`src.lab.Probe`).
+
+    Strict form: the greedy continuation must begin with the answer's tokens, read in one teacher-forced pass
+    (every answer token is the argmax given those before it, which is the same thing). With `candidates`,
+    relation -> possible answers, the answer must instead have the highest total log-probability among them:
+    knowledge that the strict form misses because the model would rather say something else first.
+    """
+    if not probes:
+        raise ValueError("probes is empty: cloze accuracy needs at least one")
+    rows, owner, is_answer = [], [], []
+    probes = [p if isinstance(p, tuple) else (p.prefix, p.answer, p.relation) for p in probes]
+    for number, (prefix, answer, relation) in enumerate(probes):
+        if candidates is not None and answer not in candidates.get(relation, ()):
+            raise ValueError(
+                f"probe {number}: {answer!r} is not among the candidates of relation {relation!r}"
+            )
+        head = encode_prompt(tokenizer, prefix)
+        for option in [answer] if candidates is None else candidates[relation]:
+            rows.append((head + tokenizer(" " + option, add_special_tokens=False)["input_ids"], len(head)))
+            owner.append(number)
+            is_answer.append(option == answer)
+    scored = score_tokens(model, rows, batch_size=batch_size)
+    owner, is_answer = np.array(owner), np.array(is_answer)
+    if candidates is None:
+        correct = np.array([score.is_argmax.all() for score in scored])
+    else:
+        total = np.array([-score.nll.sum() for score in scored])
+        best_other = np.full(len(probes), -np.inf)
+        np.maximum.at(best_other, owner[~is_answer], total[~is_answer])
+        correct = total[is_answer] > best_other
+    relations = np.array([relation for _, _, relation in probes])
+    by_relation = {
+        str(name): {
+            "accuracy": float(correct[relations == name].mean()),
+            "probes": int((relations == name).sum()),
+        }
+        for name in dict.fromkeys(relations)
+    }
+    return Cloze(float(correct.mean()), by_relation, correct)
+
+
+# ---------------------------------------------------------------- from text
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words; a run of punctuation counts as one word, so that "!! !! !!" is seen to repeat."""
+    return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]+", text.lower())
+
+
+def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+    """The text's word n-grams in order."""
+    found = words(text)
+    return list(zip(*(found[start:] for start in range(n)), strict=False))
+
+
+def distinct_n(texts: Sequence[str], n: int) -> float:
+    """Different n-grams / all n-grams over the whole collection (Li et al. 2016); 0 when there are none."""
+    grams = [gram for text in ([texts] if isinstance(texts, str) else texts) for gram in ngrams(text, n)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def repeated_ngram_rate(text: str, n: int = 4) -> float:
+    """Share of n-grams that repeat an earlier one (Welleck et al. 2020, seq-rep-n); 0 for short texts."""
+    grams = ngrams(text, n)
+    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def non_repetition(text: str) -> float:
+    """1 = nothing repeats, towards 0 = everything does: product over n = 2, 3, 4 of 1 - repeated_ngram_rate.
+
+    This is the "diversity" of Su et al. 2022, computed per response. An empty response scores 0: it earns
+    nothing.
+    """
+    return math.prod(1.0 - repeated_ngram_rate(text, n) for n in (2, 3, 4)) if words(text) else 0.0
+
+
+def loops(text: str) -> bool:
+    """True when a phrase of one or more words comes three times in a row, or the text ends inside a cycle.
+
+    Ending in a cycle: the last words are two full rounds of a phrase and the beginning of a third, which is
+    what a loop looks like when the token limit cuts it. Also true for six glued repeats of letters
+    ("hahahahahaha").
+    """
+    if re.search(r"([^\W\d_]{1,12}?)\1{5,}", text):
+        return True
+    found = np.array(words(text))
+    for period in range(1, (len(found) + 1) // 2):
+        same = found[period:] == found[:-period]
+        breaks = np.flatnonzero(np.concatenate([[True], ~same, [True]]))
+        runs = np.diff(breaks) - 1  # lengths of the stretches that repeat with this period
+        if runs.max() >= 2 * period or runs[-1] >= period + 1:
+            return True
+    return False
+
+
+def first_sentence(text: str) -> str:
+    """First sentence behind any polite opener: lower case, single spaces, no outer punctuation."""
+    text = re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text.strip())).lower().replace("’", "'")
+    opener = re.match(rf"(?:{'|'.join(POLITE_OPENERS)})\s*[!.,:]+\s*(?=\w)", text)
+    sentence = re.split(r"(?<=[.!?])\s|\n", text[opener.end() :] if opener else text)[0]
+    return re.sub(r"^(?:(?!-\d)[^\w])+|[^\w]+$", "", sentence)  # a minus sign is not punctuation
+
+
+def exact_match(response: str, reference: str) -> bool:
+    """Same first sentence? Case, white space, outer punctuation and a polite opener do not count."""
+    if not first_sentence(reference):
+        raise ValueError(f"the reference {reference!r} has no words: nothing can match it")
+    return first_sentence(response) == first_sentence(reference)
+
+
+def response_measures(generations: Sequence) -> dict[str, np.ndarray]:
+    """Per-response arrays, ready for intervals, from `src.generation.Generation`s.
+
+    `tokens` (length), `ended` (1 when the model closed with EOS; its mean is the EOS rate), `loops`,
+    `repeated_4grams`, `non_repetition`.
+    """
+    texts = [generation.text for generation in generations]
+    return {
+        "tokens": np.array([len(generation.token_ids) for generation in generations], dtype=float),
+        "ended": np.array([generation.ended for generation in generations], dtype=float),
+        "loops": np.array([loops(text) for text in texts], dtype=float),
+        "repeated_4grams": np.array([repeated_ngram_rate(text, 4) for text in texts]),
+        "non_repetition": np.array([non_repetition(text) for text in texts]),
+    }

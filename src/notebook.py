@@ -1,0 +1,72 @@
+"""What the notebooks show with: live source code, tables, captioned figures, and sentences made from results.
+
+Every notebook starts with `cfg, run = open_stage("01")` and ends with `run.finish(metrics)`. A sentence that contains a measured
+number is written by `say(f"…")` from the results of this very run; none is typed. Nothing here computes a result.
+"""
+
+import html
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML, Image, Markdown, display
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from . import plots, runtime
+from .config import Config, load_config
+from .workspace import Run, Workspace
+
+
+def open_stage(stage: str) -> tuple[Config, Run]:
+    """The stage's configuration and its open run, with threads, seeds, precision and figure style set.
+
+    Profile, outputs folder and overrides come from the environment (`COURSE_PROFILE`, `COURSE_OUTPUTS`, `COURSE_SET`), which is how
+    `python -m src.run` passes them; in Jupyter they are simply not set. Raises ConfigError or WorkspaceError with what to do.
+    """
+    runtime.quiet_libraries()
+    cfg = load_config(stage)
+    runtime.setup(cfg)
+    plots.use_course_style()
+    return cfg, Workspace(cfg.profile).begin(cfg)
+
+
+def say(text: str) -> None:
+    """Show a sentence (Markdown) made from results."""
+    display(Markdown(text))
+
+
+def show_source(*objects: Callable) -> None:
+    """Show the source of functions or classes as it is in `src/` now: what you read is what runs."""
+    for thing in objects:
+        module = inspect.getmodule(thing).__name__.replace(".", "/")
+        display(Markdown(f"`{module}.py`\n```python\n{inspect.getsource(thing).rstrip()}\n```"))
+
+
+def show_table(
+    rows: pd.DataFrame | Iterable[Mapping[str, Any]], caption: str = "", decimals: int = 3
+) -> None:
+    """Show a table with a caption; floats are rounded for reading, the saved results keep every digit."""
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    body = frame.to_html(index=False, float_format=lambda x: f"{x:.{decimals}f}", border=0, na_rep="–")
+    display(HTML((f"<p><b>{html.escape(caption)}</b></p>" if caption else "") + body))
+
+
+def show_samples(samples: Mapping[str, Sequence[str]], prompts: Sequence[str], caption: str = "") -> None:
+    """Answers of several models to the same prompts, one row a prompt and one column a model, exactly as generated."""
+    rows = [
+        {"prompt": p} | {name: answers[i] for name, answers in samples.items()} for i, p in enumerate(prompts)
+    ]
+    frame = pd.DataFrame(rows)
+    with pd.option_context("display.max_colwidth", None):
+        body = frame.to_html(index=False, border=0, escape=True)
+    display(HTML((f"<p><b>{html.escape(caption)}</b></p>" if caption else "") + body))
+
+
+def show_figure(run: Run, figure: Figure, name: str, caption: str) -> None:
+    """Save a figure with the stage's results and show it once, with a caption that says what to see in it."""
+    path = run.figure(figure, name)
+    plt.close(figure)
+    display(Image(filename=str(path), alt=caption))
+    display(Markdown(f"*{caption}*"))

@@ -1,0 +1,359 @@
+"""Every figure of the course in one style: few kinds of plot, the same colour for the same stage everywhere.
+
+All notebooks draw through this module. Colours are those of Okabe & Ito (2008), which people with
+colour-blind vision can tell apart; intervals are always drawn where they exist. Every function returns a
+closed matplotlib `Figure`: it is shown by being the last value of a cell (or by `display`), saved by
+`run.figure`, and needs no screen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from src.workspace import STAGES
+
+SIZE = (6.0, 3.5)  # inches; at 100 dpi a figure weighs some 30 KB in a notebook
+STYLE = {
+    "figure.figsize": SIZE,
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "svg.hashsalt": "course",
+}
+STAGE_COLOURS = {
+    "base": "#666666",
+    "stage1_sft": "#E69F00",
+    "stage2_instruction": "#56B4E9",
+    "stage3_lora": "#009E73",
+    "evaluation": "#999999",
+    "analysis": "#BBBBBB",
+    "improved_training": "#0072B2",
+    "rlhf_training": "#D55E00",
+}
+OTHERS = ("#CC79A7", "#000000", "#F0E442", "#8C564B")  # for whatever is not a stage
+CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+MARKERS = "osD^vP*X"  # shape repeats what colour says, for black-and-white prints
+
+
+def use_course_style() -> None:
+    """Make the style the default of this process, for figures drawn by hand in a notebook."""
+    mpl.rcParams.update({**STYLE, "axes.prop_cycle": mpl.cycler(color=CYCLE)})
+
+
+def colours_of(names: Sequence[str]) -> dict[str, str]:
+    """A colour per name: a stage always has its own; without any stage among them, the Okabe-Ito cycle."""
+    if not any(name in STAGE_COLOURS for name in names):
+        return {name: CYCLE[i % len(CYCLE)] for i, name in enumerate(names)}
+    rest = [name for name in names if name not in STAGE_COLOURS]
+    return {**STAGE_COLOURS, **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(rest)}}
+
+
+def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the course's style whatever the current one; close the figure, or it is shown twice."""
+
+    @wraps(draw)
+    def styled(*args, **kwargs) -> Figure:
+        before = plt.get_fignums()
+        with mpl.rc_context(STYLE):
+            try:
+                return draw(*args, **kwargs)
+            finally:
+                for number in set(plt.get_fignums()) - set(before):
+                    plt.close(number)
+
+    return styled
+
+
+def _need(values, what: str) -> None:
+    if not len(values):
+        raise ValueError(f"{what} is empty: there is nothing to draw")
+
+
+def _label(axes: Axes, x: str, y: str, title: str = "") -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, loc="left")
+
+
+def _legend(axes: Axes) -> None:
+    """Inside for up to three lines, else beside the axes, off the data; none for a single series of bars."""
+    entries = axes.get_legend_handles_labels()[1]
+    bars = bool(axes.patches)
+    if len(entries) > 3 or (bars and len(entries) > 1):
+        axes.figure.legend(loc="outside right upper")
+    elif not bars:
+        axes.legend()
+
+
+def _bounds(point) -> tuple[float, float, float]:
+    """(low, value, high) of an interval, of a (low, value, high) triple, or of a bare number."""
+    if hasattr(point, "value"):
+        return point.low, point.value, point.high
+    return tuple(point) if isinstance(point, Sequence | np.ndarray) else (float("nan"), point, float("nan"))
+
+
+def _error(points: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Values, and their distances to both ends as `errorbar` wants them: shapes (n,), (2, n)."""
+    low, value, high = np.array([_bounds(point) for point in points], dtype=float).T
+    return value, np.nan_to_num(np.vstack([value - low, high - value])).clip(min=0)
+
+
+@_styled
+def loss_curves(
+    histories: Mapping[str, Sequence],
+    *,
+    y: str = "loss",
+    label: str = "loss (nats per token)",
+    title: str = "",
+) -> Figure:
+    """One line per run; a history lists numbers, or dicts with "step" and `y` (as `SFTResult` has)."""
+    _need(histories, "histories")
+    figure, axes = plt.subplots()
+    for name, colour in _in_order(histories):
+        rows = [row for row in histories[name] if not isinstance(row, Mapping) or y in row]
+        if not rows:
+            raise ValueError(f"history {name!r} has no value of {y!r}")
+        dicts = isinstance(rows[0], Mapping)
+        steps = [row["step"] for row in rows] if dicts else range(1, len(rows) + 1)
+        axes.plot(steps, [row[y] for row in rows] if dicts else rows, color=colour, label=name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _label(axes, "training step", label, title)
+    _legend(axes)
+    return figure
+
+
+def _in_order(named: Mapping[str, object]) -> list[tuple[str, str]]:
+    colours = colours_of(list(named))
+    return [(name, colours[name]) for name in named]
+
+
+@_styled
+def lines_with_bands(
+    x: Sequence[float],
+    runs: Mapping[str, Sequence],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    log_x: bool = False,
+) -> Figure:
+    """Mean over seeds, band from the lowest to the highest; `runs[name]`: (seeds, len(x)) or (len(x),)."""
+    _need(runs, "runs")
+    figure, axes = plt.subplots()
+    for (name, colour), marker in zip(_in_order(runs), MARKERS * len(runs), strict=False):
+        values = np.atleast_2d(np.asarray(runs[name], dtype=float))
+        if values.shape[1] != len(x):
+            raise ValueError(f"{name}: {values.shape[1]} values for {len(x)} positions on the x axis")
+        axes.plot(x, values.mean(0), color=colour, marker=marker, markersize=4, label=name)
+        if len(values) > 1:
+            axes.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
+    axes.set_xscale("log" if log_x else "linear")
+    _label(axes, xlabel, ylabel, title)
+    _legend(axes)
+    return figure
+
+
+@_styled
+def dot_intervals(table: Mapping[str, Mapping[str, object]], *, title: str = "") -> Figure:
+    """A dot with its 95 % interval for every model (rows) and metric (panels); a bare number gets no bar.
+
+    `table[model][metric]` is an `Interval`, a (low, value, high) triple or a number; a missing one leaves a
+    gap.
+    """
+    _need(table, "table")
+    metrics = list(dict.fromkeys(metric for row in table.values() for metric in row))
+    _need(metrics, "table")
+    size = (max(SIZE[0], 1.2 + 1.6 * len(metrics)), max(2.0, 0.9 + 0.32 * len(table)))
+    figure, panels = plt.subplots(1, len(metrics), sharey=True, squeeze=False, figsize=size)
+    for axes, metric in zip(panels[0], metrics, strict=True):
+        for place, (model, colour) in enumerate(_in_order(table)):
+            if metric in table[model]:
+                value, error = _error([table[model][metric]])
+                axes.errorbar(value, [place], xerr=error, fmt="o", color=colour, markersize=6, elinewidth=2)
+        axes.set_xlabel(metric)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    panels[0][0].set_yticks(range(len(table)), list(table))
+    panels[0][0].set_ylim(len(table) - 0.5, -0.5)  # the first model on top
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+@_styled
+def bars_by_group(
+    groups: Mapping[str, Mapping[str, object]], *, ylabel: str, xlabel: str = "", title: str = ""
+) -> Figure:
+    """Bars side by side; `groups[group][series]`: an `Interval`, a (low, value, high) triple or a number."""
+    _need(groups, "groups")
+    series = list(dict.fromkeys(name for row in groups.values() for name in row))
+    _need(series, "groups")
+    figure, axes = plt.subplots(figsize=(max(SIZE[0], 1.0 + 0.25 * len(groups) * (len(series) + 1)), SIZE[1]))
+    width = 0.8 / len(series)
+    for number, (name, colour) in enumerate(_in_order(dict.fromkeys(series))):
+        at = [place for place, row in enumerate(groups.values()) if name in row]
+        value, error = _error([row[name] for row in groups.values() if name in row])
+        shift = (number - (len(series) - 1) / 2) * width
+        axes.bar(
+            np.array(at) + shift, value, width * 0.92, yerr=error, color=colour, label=name, ecolor="#333333"
+        )
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.grid(visible=False, axis="x")
+    _label(axes, xlabel, ylabel, title)
+    _legend(axes)
+    return figure
+
+
+@_styled
+def heat_map(
+    matrix,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    label: str,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    digits: int = 2,
+    centre: float | None = None,
+) -> Figure:
+    """A matrix with its numbers written in; with `centre` colours diverge from there; NaN stays empty."""
+    matrix = np.asarray(matrix, dtype=float)
+    if matrix.shape != (len(rows), len(columns)):
+        raise ValueError(f"matrix has shape {matrix.shape} for {len(rows)} rows and {len(columns)} columns")
+    if not np.isfinite(matrix).any():
+        raise ValueError("matrix has no finite value: there is nothing to draw")
+    low, high = np.nanmin(matrix), np.nanmax(matrix)
+    if centre is not None:
+        reach = max(high - centre, centre - low) or 1.0
+        low, high = centre - reach, centre + reach
+    size = (max(SIZE[0], 2.2 + 0.55 * len(columns)), max(2.2, 1.2 + 0.34 * len(rows)))
+    figure, axes = plt.subplots(figsize=size)
+    colours = plt.get_cmap("cividis" if centre is None else "PuOr_r")
+    image = axes.imshow(matrix, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    for (row, column), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            dark = np.dot(image.to_rgba(value)[:3], (0.299, 0.587, 0.114)) < 0.5  # perceived brightness
+            ink = "white" if dark else "black"
+            axes.text(column, row, f"{value:.{digits}f}", ha="center", va="center", color=ink, fontsize=8)
+    long = max(map(len, columns)) > 8
+    axes.set_xticks(
+        range(len(columns)), list(columns), rotation=30 if long else 0, ha="right" if long else "center"
+    )
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.grid(visible=False)
+    _label(axes, xlabel, ylabel, title)
+    figure.colorbar(image, ax=axes, label=label)
+    return figure
+
+
+@_styled
+def frontier(
+    points: Mapping[str, Sequence], *, xlabel: str, ylabel: str, title: str = "", connect: bool = True
+) -> Figure:
+    """What is paid (x) for what is gained (y): one line per method, its settings written beside the dots.
+
+    `points[name]` is a list of (x, y) or (x, y, note). Lines run in the order given (a path, such as
+    training).
+    """
+    _need(points, "points")
+    figure, axes = plt.subplots()
+    for (name, colour), marker in zip(_in_order(points), MARKERS * len(points), strict=False):
+        _need(points[name], f"points[{name!r}]")
+        x, y = ([point[axis] for point in points[name]] for axis in (0, 1))
+        axes.plot(x, y, "-" if connect else "", color=colour, marker=marker, markersize=5, label=name)
+        for point in points[name]:
+            if len(point) > 2:
+                axes.annotate(
+                    str(point[2]),
+                    point[:2],
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize=7,
+                    color=colour,
+                )
+    _label(axes, xlabel, ylabel, title)
+    _legend(axes)
+    return figure
+
+
+@_styled
+def calibration(curves: Mapping[str, Sequence[Mapping[str, float]]], *, title: str = "") -> Figure:
+    """Stated probability against observed frequency; on the diagonal a model is as right as it says it is.
+
+    A curve is a list of dicts with `predicted`, `observed`, `count`, and optionally `low` and `high`; the
+    area of a dot grows with its count.
+    """
+    _need(curves, "curves")
+    figure, axes = plt.subplots(figsize=(4.2, 3.8))
+    ends = [
+        value for rows in curves.values() for row in rows for value in (row["predicted"], row["observed"])
+    ]
+    low = max(0.0, min([*ends, 0.5]) - 0.05)
+    axes.plot([low, 1], [low, 1], "--", color="#999999", linewidth=1.2, label="perfectly calibrated")
+    for name, colour in _in_order(curves):
+        rows = sorted(curves[name], key=lambda row: row["predicted"])
+        _need(rows, f"curves[{name!r}]")
+        x, counts = [row["predicted"] for row in rows], np.array([row["count"] for row in rows], dtype=float)
+        y, error = _error(
+            [(row.get("low", np.nan), row["observed"], row.get("high", np.nan)) for row in rows]
+        )
+        axes.errorbar(x, y, yerr=error, color=colour, label=name, elinewidth=1.2)
+        axes.scatter(x, y, s=15 + 60 * counts / counts.max(), color=colour, zorder=3)
+    _label(axes, "stated probability", "observed frequency", title)
+    _legend(axes)
+    return figure
+
+
+@_styled
+def stage_map(active: int) -> Figure:
+    """Where we are: the pipeline with the notebook number `active` (0 = the base model) filled in."""
+    if active not in range(len(STAGES) + 1):
+        raise ValueError(
+            f"active must be a notebook number from 0 (base model) to {len(STAGES)}, got {active}"
+        )
+    x_of = {0: 0.0, 1: 1.45, 2: 1.45, 3: 1.45, 4: 2.9, 5: 4.35, 6: 5.8, 7: 7.25}
+    y_of = {1: 0.75, 2: 0.0, 3: -0.75}
+    names = ["base", *(stage.name for stage in STAGES.values())]
+    figure, axes = plt.subplots(figsize=(8.2, 1.7))
+    for number, name in enumerate(names):
+        x, y, here = x_of[number], y_of.get(number, 0.0), number == active
+        colour = STAGE_COLOURS[name]
+        text = "base\nmodel" if number == 0 else f"{number:02d} " + name.split("_", 1)[0] + _second_line(name)
+        box = {
+            "boxstyle": "round,pad=0.35",
+            "edgecolor": colour,
+            "facecolor": colour if here else "white",
+            "lw": 1.6,
+        }
+        weight, ink = ("bold", "white") if here else ("normal", "#333333")
+        axes.text(
+            x, y, text, ha="center", va="center", fontsize=8, color=ink, weight=weight, bbox=box, zorder=3
+        )
+    arrows = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (4, 5), (5, 6), (6, 7)]
+    for start, end in arrows:
+        ends = [(x_of[n] + side, y_of.get(n, 0.0)) for n, side in ((start, 0.5), (end, -0.55))]
+        axes.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": "#999999", "lw": 1.0})
+    axes.set(xlim=(-0.6, 7.9), ylim=(-1.2, 1.2))
+    axes.axis("off")
+    return figure
+
+
+def _second_line(name: str) -> str:
+    rest = name.split("_", 1)[1:]
+    return f"\n{rest[0]}" if rest else ""

@@ -1,0 +1,230 @@
+"""The command line: run notebooks in order, see what is fresh, plan a run, make the committed rendering.
+
+    python -m src.run all          run every stage that is not fresh   [--profile gpt2] [--set key=value]
+    python -m src.run 01 … 07      run the named stages
+    python -m src.run status       each stage: fresh, STALE (and why) or missing; time, memory, key figure
+    python -m src.run plan         what `all` would run; speed of this machine, minutes, memory, downloads
+    python -m src.run report       tables and claims ledger of your outputs
+    python -m src.run render       run with 5 seeds, then renew notebooks/ and outputs/reference
+
+A notebook is executed headless in a kernel of this very interpreter, in its own folder, and does exactly
+what it does when opened in Jupyter. Its executed copy goes to `outputs/<profile>/<stage>/`, so the git tree
+stays as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+
+from src import plan, runtime
+from src.config import Config, ConfigError, check_profile, load_config, stage_number, takers
+from src.headless import NOTEBOOK_FOLDER, Progress, RunError, clock, execute, table, write_notebook
+from src.jsonio import JSONFileError, read_json
+from src.schema import NOTEBOOKS, PROFILES, nearest
+from src.workspace import REFERENCE, STAGES, Stage, Workspace, WorkspaceError
+
+RENDER_SEEDS = 5
+LARGEST = 1_000_000  # bytes of a file in outputs/reference
+COMMANDS = ["all", "status", "plan", "render"] + ["report"] * bool(importlib.util.find_spec("src.report"))
+
+
+# ---------------------------------------------------------------- configuration for several stages
+def configurations(profile: str | None, overrides: list[str], stages: Iterable[str]) -> dict[str, Config]:
+    """Number → Config for all seven stages. Each override must apply to at least one of `stages`;
+    ConfigError if not."""
+    stages = list(stages)
+    flags = flags_of(overrides, stages)
+    return {number: load_config(number, profile, flags.get(number, ())) for number in STAGES}
+
+
+def flags_of(overrides: list[str], stages: list[str]) -> dict[str, list[str]]:
+    """Stage number → the overrides that apply to it."""
+    taken = {text: takers(text, stages) for text in overrides}
+    for text, numbers in taken.items():
+        if not numbers:
+            raise ConfigError(f"{text}: that stage is not among those asked for ({', '.join(stages)})")
+    return {number: [text for text in overrides if number in taken[text]] for number in stages}
+
+
+# ---------------------------------------------------------------- commands
+def run_stages(
+    numbers: list[str], profile: str | None, overrides: list[str], force: bool = True, complete: bool = False
+) -> int:
+    """Run stages in order; without `force` skip the fresh ones (with `complete`: only if the executed copy
+    is there too)."""
+    configs = configurations(profile, overrides, numbers)
+    workspace = Workspace(configs["01"].profile)
+    flags = flags_of(overrides, numbers)
+    watch = runtime.Stopwatch()
+    for number in numbers:
+        stage = STAGES[number]
+        label = f"{number} {stage.name:<18}"
+        now = {status.stage.number: status for status in workspace.status(configs)}[number]
+        if not force and now.state == "fresh" and (not complete or _copy_is_current(workspace, stage)):
+            print(f"{label}  fresh, skipped", flush=True)
+            continue
+        workspace.parent_manifests(stage)
+        if now.reason.startswith("parent") and force:
+            print(f"{label}  note: {now.reason}", flush=True)
+        show = Progress(label)
+        try:
+            execute(stage, workspace, flags[number], show)
+        except RunError as err:
+            print(f"{label}  FAILED: {err}", file=sys.stderr, flush=True)
+            kept = (
+                "the earlier result is untouched"
+                if workspace.folder(stage.name).is_dir()
+                else "nothing was saved"
+            )
+            print(f"\nStage {number} failed; {kept}.", file=sys.stderr)
+            return 1
+        manifest, metrics = (
+            read_json(workspace.folder(stage.name) / f) for f in ("manifest.json", "metrics.json")
+        )
+        print(
+            f"{label}  done in {clock(manifest['duration_seconds'])}, peak {manifest['peak_memory_mb']} MB"
+            f"  {metrics.get('key_figure') or ''}".rstrip(),
+            flush=True,
+        )
+    if len(numbers) > 1:
+        print(f"all in {clock(watch.seconds)}; results in {workspace.root}", flush=True)
+    return 0
+
+
+def _copy_is_current(workspace: Workspace, stage: Stage) -> bool:
+    """True when the executed copy has the cells that the notebook has now, text included."""
+    copies = []
+    for folder in (NOTEBOOK_FOLDER, workspace.folder(stage.name)):
+        try:
+            copies.append(
+                [c.source for c in nbformat.read(folder / f"{stage.notebook}.ipynb", as_version=4).cells]
+            )
+        except Exception:  # noqa: BLE001 - missing or damaged in any way: not current
+            return False
+    return copies[0] == copies[1]
+
+
+def show_status(profile: str | None, overrides: list[str]) -> int:
+    configs = configurations(profile, overrides, STAGES)
+    workspace = Workspace(configs["01"].profile)
+    rows = [("stage", "state", "time", "peak MB", "key figure / why")]
+    for status in workspace.status(configs):
+        manifest = status.manifest
+        rows.append(
+            (
+                f"{status.stage.number} {status.stage.name}",
+                status.state,
+                clock(manifest["duration_seconds"]) if manifest else "",
+                str(manifest["peak_memory_mb"]) if manifest else "",
+                status.reason or str(status.metrics.get("key_figure") or ""),
+            )
+        )
+    print(f"profile {workspace.profile}, {workspace.root}\n{table(rows)}")
+    return 0
+
+
+def render() -> int:
+    """Execute all notebooks of the lab profile with several seeds; then, all or nothing, renew what is
+    committed."""
+    overrides = [f"seeds={RENDER_SEEDS}"]
+    code = run_stages(list(STAGES), PROFILES[0], overrides, force=False, complete=True)
+    if code:
+        return code
+    workspace = Workspace(PROFILES[0])
+    for stage in STAGES.values():
+        for file in _promoted(workspace.folder(stage.name)):
+            if file.stat().st_size > LARGEST:
+                raise RunError(
+                    f"{file} is {file.stat().st_size / 1e6:.1f} MB; outputs/reference takes files up to 1 MB"
+                )
+    for stage in STAGES.values():
+        folder, target = workspace.folder(stage.name), REFERENCE / stage.name
+        fresh = REFERENCE / f".{stage.name}.tmp"
+        shutil.rmtree(fresh, ignore_errors=True)
+        for file in _promoted(folder):
+            (fresh / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, fresh / file.relative_to(folder))
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
+        write_notebook(
+            nbformat.read(folder / f"{stage.notebook}.ipynb", as_version=4),
+            NOTEBOOK_FOLDER / f"{stage.notebook}.ipynb",
+        )
+    print(f"renewed notebooks/ and outputs/reference ({len(STAGES)} stages, {RENDER_SEEDS} seeds)")
+    return 0
+
+
+def _promoted(folder: Path) -> list[Path]:
+    """What outputs/reference keeps of a stage: small files, no weights."""
+    wanted = ("manifest.json", "metrics.json", "samples*.json", "figures/*")
+    return sorted(path for pattern in wanted for path in folder.glob(pattern) if path.is_file())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse and run; returns the exit code (0 done, 1 a clear error, 2 wrong usage, 130 interrupted)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m src.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="+", help=f"{', '.join(COMMANDS)}, or stage numbers 01 … 07")
+    parser.add_argument("--profile", help=f"{' or '.join(PROFILES)} (default: $COURSE_PROFILE, then lab)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="override a setting (repeatable): train.kl_beta=0.2, or 06:train.kl_beta=0.2 for one stage",
+    )  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="with all: run the fresh stages too")
+    args = parser.parse_args(arguments)
+    command = args.what[0]
+    try:
+        if command not in COMMANDS:
+            numbers = sorted({_number(word) for word in args.what})
+            return run_stages(numbers, args.profile, args.overrides)
+        if len(args.what) > 1:
+            parser.error(f"{command} takes no further words, not {' '.join(args.what[1:])}")
+        if command == "all":
+            return run_stages(list(STAGES), args.profile, args.overrides, args.force)
+        if command == "status":
+            return show_status(args.profile, args.overrides)
+        if command == "plan":
+            return plan.show_plan(configurations(args.profile, args.overrides, STAGES), args.force)
+        if command == "render":
+            if args.overrides or (args.profile or PROFILES[0]) != PROFILES[0]:
+                parser.error("render makes the committed files: lab profile, no --set")
+            return render()
+        from src.report import build_report
+
+        workspace = Workspace(check_profile(args.profile or os.environ.get("COURSE_PROFILE") or PROFILES[0]))
+        out = workspace.root / "report.md"
+        build_report(workspace.root, out)
+        print(out)
+        return 0
+    except (ConfigError, WorkspaceError, JSONFileError, RunError) as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `… status | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("\ninterrupted; results that were complete before are untouched", file=sys.stderr)
+        return 130
+
+
+def _number(word: str) -> str:
+    try:
+        return stage_number(word)
+    except ConfigError:
+        known = [*COMMANDS, *NOTEBOOKS]
+        raise ConfigError(
+            f"{word!r} is neither a command nor a stage{nearest(word, known)}: {', '.join(known)}"
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,410 @@
+"""Supervised fine-tuning on TRL's `SFTTrainer`, with the loss of `src.losses` and an eye on CPU time.
+
+Notebooks 01-03 and 06 train with it, notebook 05 sweeps with it. Instruction tuning after Ouyang et al. (2022, arXiv
+2203.02155); the KL term of notebook 06 is the full-vocabulary KL(policy || reference) at the demonstrations' response
+tokens or on general prose, `pretrain_mix` the likelihood term of the same paper's PPO-ptx.
+
+What makes it fast: the LM head runs on response positions only and never builds a [B, T, V] tensor; batches group rows of
+similar length; right padding needs no attention mask under causal attention, which keeps the fused kernel; bf16 autocast for
+the trunk where the CPU computes bf16 natively (head and losses stay in fp32).
+"""
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from src.losses import SFTLoss, chunked_sft_loss
+from src.models import fresh_copy, quiet
+from src.runtime import Stopwatch, autocast, progress, resolve_precision
+from src.templates import IGNORE, encode_example, encode_prompt
+
+Row = dict[str, list[int]]
+
+
+@dataclass
+class SFTSettings:
+    """One training run. Defaults are the source's: 2e-5, cosine, no KL."""
+
+    epochs: float = 1
+    max_steps: int | None = None  # optimiser steps; None: as many as `epochs` make
+    learning_rate: float = 2e-5
+    schedule: str = "cosine"  # cosine, linear or constant
+    warmup: float = 0.0  # below 1 a share of all steps, otherwise a number of steps
+    batch_size: int = 8  # rows per micro-batch
+    gradient_accumulation: int = 1  # micro-batches per optimiser step
+    max_grad_norm: float = 1.0
+    weight_decay: float = 0.0
+    max_length: int = 512  # tokens of prompt + response + EOS
+    too_long: str = (
+        "error"  # error or skip: what to do with longer rows (skipped ones are listed in the result)
+    )
+    group_by_length: bool = True
+    precision: str = "auto"  # auto, fp32 or bf16
+    kl_beta: float = 0.0
+    kl_anchor: str = "response"  # response or prose: where the KL to the reference is measured
+    pretrain_mix: float = 0.0  # weight of the cross-entropy on prose
+    prose_batch: int = 4  # prose blocks per micro-batch
+    prose_length: int = 64  # tokens per prose block
+    learn_eos: bool = True
+    seed: int = 0
+    log_every: int = 1
+
+    def check(self) -> None:
+        """Raises ValueError for a setting outside its choices."""
+        choices = {
+            "schedule": ("cosine", "linear", "constant"),
+            "precision": ("auto", "fp32", "bf16"),
+            "kl_anchor": ("response", "prose"),
+            "too_long": ("error", "skip"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}.")
+
+
+@dataclass
+class SFTResult:
+    """`history`: one dict per `log_every` steps with step, loss, ce, kl (nats per token), grad_norm, learning_rate,
+    tokens (so far, without padding) and seconds. `evaluations`: step and loss before training and after every epoch.
+    `response_tokens`: tokens that carried loss, over all epochs. `skipped`: rows left out because they are too long.
+    """
+
+    history: list[dict[str, float]]
+    seconds: float
+    response_tokens: int
+    steps: int
+    evaluations: list[dict[str, float]] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+
+
+def train_sft(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[tuple[str, str]],
+    settings: SFTSettings,
+    *,
+    reference: PreTrainedModel | None = None,
+    prose: Sequence[str] | None = None,
+    eval_examples: Sequence[tuple[str, str]] | None = None,
+    progress: Callable[[str], None] = progress,
+) -> SFTResult:
+    """Fine-tune `model` in place on (prompt, response) pairs and hand it back in eval mode, with nothing patched.
+
+    `reference=None` with kl_beta > 0 means the model as it comes in (with adapters: the base below them).
+    `prose` are general texts for kl_anchor="prose" and pretrain_mix. `progress(text)` is told every logged step.
+    Raises ValueError or TypeError that names the row for unusable examples, FloatingPointError when the loss diverges.
+    """
+    settings.check()
+    rows, skipped = encode_rows(tokenizer, examples, settings)
+    eval_rows = encode_rows(tokenizer, eval_examples, settings)[0] if eval_examples else []
+    needs_prose = settings.pretrain_mix > 0 or (settings.kl_beta > 0 and settings.kl_anchor == "prose")
+    blocks = prose_blocks(tokenizer, prose or [], settings.prose_length) if needs_prose else None
+    if settings.kl_beta > 0 and reference is None and not isinstance(model, PeftModel):
+        reference = fresh_copy(model).requires_grad_(False)
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder, _handed_back_clean(model), quiet():
+        trainer = ResponseTrainer(
+            model, tokenizer, rows, settings, reference, blocks, eval_rows, progress, folder
+        )
+        trainer.train()
+    return SFTResult(
+        history=trainer.history,
+        seconds=watch.seconds,
+        response_tokens=trainer.response_tokens,
+        steps=trainer.state.global_step,
+        evaluations=trainer.evaluations,
+        skipped=skipped,
+    )
+
+
+# --- Data ------------------------------------------------------------------------------------------------------
+
+
+def encode_rows(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[tuple[str, str]], settings: SFTSettings
+) -> tuple[list[Row], list[int]]:
+    """(rows with input_ids and labels, numbers of the rows skipped as too long). Errors name the row, counted from 0."""
+    rows, skipped = [], []
+    for number, (prompt, response) in enumerate(examples):
+        for name, text in (("prompt", prompt), ("response", response)):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"Row {number}: the {name} must be a string, got {type(text).__name__}: {text!r:.60}"
+                )
+            if not text.strip():
+                raise ValueError(f"Row {number}: the {name} is empty. Filter such rows out before training.")
+        try:
+            ids, labels = encode_example(tokenizer, prompt, response, settings.learn_eos)
+        except ValueError as error:
+            raise ValueError(f"Row {number}: {error}") from error
+        if len(ids) <= settings.max_length:
+            rows.append({"input_ids": ids, "labels": labels})
+        elif settings.too_long == "skip":
+            skipped.append(number)
+        else:
+            raise ValueError(
+                f"Row {number}: {len(ids)} tokens (prompt {labels.count(IGNORE)}) are more than max_length="
+                f"{settings.max_length}. Shorten the row, raise max_length, or set too_long='skip'."
+            )
+    if not rows:
+        raise ValueError(f"No examples to train on ({len(skipped)} of {len(examples)} rows are too long).")
+    return rows, skipped
+
+
+def prose_blocks(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int) -> Tensor:
+    """General prose, joined by EOS and cut into blocks: int64 [blocks, length]. ValueError if it fills no block."""
+    stream = [i for text in texts for i in [*encode_prompt(tokenizer, text.strip()), tokenizer.eos_token_id]]
+    count = len(stream) // length
+    if not count:
+        raise ValueError(f"kl_anchor='prose' and pretrain_mix need `prose` of at least {length} tokens.")
+    return torch.tensor(stream[: count * length]).view(count, length)
+
+
+def collate(rows: list[Row], pad_id: int) -> dict[str, Tensor]:
+    """Pad on the right to the longest row: input_ids and labels [B, T]; `tokens` counts them without padding.
+
+    There is no attention mask: under causal attention no real token sees the padding behind it, and the labels of
+    padding are -100.
+    """
+    longest = max(len(row["input_ids"]) for row in rows)
+    ids = [row["input_ids"] + [pad_id] * (longest - len(row["input_ids"])) for row in rows]
+    labels = [row["labels"] + [IGNORE] * (longest - len(row["labels"])) for row in rows]
+    tokens = torch.tensor(sum(len(row["input_ids"]) for row in rows))
+    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels), "tokens": tokens}
+
+
+class GroupedSampler(Sampler[int]):
+    """Every row once per epoch, in batches of similar length whose order is random.
+
+    Rows are shuffled, sorted by length within pools of 50 batches, cut into batches, and the batches are shuffled.
+    The library's own sampler leaves them sorted, so that every epoch would end on the shortest answers.
+    """
+
+    def __init__(self, lengths: list[int], batch: int, seed: int, grouped: bool = True):
+        self.lengths, self.batch, self.grouped = lengths, batch, grouped
+        self.random = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.randperm(len(self.lengths), generator=self.random).tolist()
+        if not self.grouped:
+            return iter(order)
+        full = len(order) - len(order) % self.batch  # the incomplete batch, random rows, stays last
+        batches = []
+        for start in range(0, full, 50 * self.batch):
+            pool = sorted(order[start : min(start + 50 * self.batch, full)], key=self.lengths.__getitem__)
+            batches += [pool[i : i + self.batch] for i in range(0, len(pool), self.batch)]
+        shuffled = [batches[i] for i in torch.randperm(len(batches), generator=self.random).tolist()]
+        return iter([i for batch in [*shuffled, order[full:]] for i in batch])
+
+
+# --- Trainer ---------------------------------------------------------------------------------------------------
+
+
+class ResponseTrainer(SFTTrainer):
+    """`SFTTrainer` with response-only chunked loss, optional KL and prose terms, and little per-step machinery."""
+
+    def __init__(self, model, tokenizer, rows, settings, reference, blocks, eval_rows, show, folder):
+        self.rows, self.eval_rows, self.settings, self.blocks = rows, eval_rows, settings, blocks
+        self.show, self.reference, self.beta = show, reference, settings.kl_beta
+        self.precision = resolve_precision(settings.precision)
+        self.history, self.evaluations, self.tokens, self.response_tokens = [], [], 0, 0
+        self.grad_dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        self.sums = torch.zeros(5, dtype=torch.float64)  # since the last log line: see compute_loss
+        self.pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self.random = torch.Generator().manual_seed(settings.seed)
+        super().__init__(
+            model=model,
+            processing_class=tokenizer,
+            train_dataset=Dataset.from_list(rows),
+            data_collator=lambda batch: collate(batch, self.pad_id),
+            args=_arguments(settings, folder),
+            callbacks=[_Follow(self)],
+        )
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = True  # the loss below divides by the token count of the whole step
+        base = _base(model)
+        self.head, trunk = base.get_output_embeddings(), base.base_model
+        if self.head.bias is not None:
+            raise ValueError(
+                f"{type(base).__name__} has a bias on its LM head, which the chunked loss does not support."
+            )
+        # Called through the (possibly wrapped) model, so that adapters and distributed training see the forward.
+        base.forward = lambda input_ids, **_: trunk(input_ids=input_ids, use_cache=False).last_hidden_state
+        self.watch = Stopwatch()
+
+    def _get_train_sampler(self, train_dataset=None) -> GroupedSampler:
+        step = self.settings.batch_size * self.settings.gradient_accumulation
+        lengths = [len(row["input_ids"]) for row in self.rows]
+        return GroupedSampler(lengths, step, self.settings.seed, self.settings.group_by_length)
+
+    def get_train_dataloader(self) -> DataLoader:
+        # Plain lists instead of the Arrow table, whose conversion costs more than a small model's collation.
+        loader = DataLoader(
+            self.rows,
+            self.settings.batch_size,
+            sampler=self._get_train_sampler(),
+            collate_fn=self.data_collator,
+        )
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """CE on the response + beta * KL at the anchor + mix * CE on prose; nats per token of the whole step."""
+        ids, at_response = inputs["input_ids"], self.beta if self.settings.kl_anchor == "response" else 0.0
+        loss = self._loss(model, ids, inputs["labels"], at_response, num_items=num_items_in_batch)
+        total, kl, prose_ce = loss.total, loss.kl, torch.zeros(())
+        if self.blocks is not None:
+            pick = torch.randint(len(self.blocks), (self.settings.prose_batch,), generator=self.random)
+            block, share = self.blocks[pick], 1 / self.current_gradient_accumulation_steps
+            extra = self._loss(
+                model, block, block, self.beta - at_response, ce_weight=self.settings.pretrain_mix
+            )
+            total = total + extra.total * share
+            kl, prose_ce = kl + extra.kl * share, extra.ce * share
+        learned = (inputs["labels"][:, 1:] != IGNORE).sum()
+        self.sums += torch.stack([loss.ce, kl, prose_ce, inputs["tokens"], learned])
+        # The divisor counts the tokens of every process, and distributed training averages the gradients over them.
+        return total * self.accelerator.num_processes
+
+    def _loss(self, model, ids: Tensor, labels: Tensor, beta: float, **options) -> SFTLoss:
+        ref_hidden = ref_head = None
+        with autocast(self.precision):
+            if beta and self.reference is None:  # adapters on the reference: it is the model without them
+                with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
+                    ref_hidden = model(input_ids=ids)
+            elif beta:
+                with torch.no_grad():
+                    ref_hidden = self.reference.base_model(input_ids=ids, use_cache=False).last_hidden_state
+                ref_head = self.reference.get_output_embeddings().weight
+            hidden = model(input_ids=ids)
+        options["grad_dtype"] = self.grad_dtype
+        return chunked_sft_loss(hidden, self.head.weight, labels, ref_hidden, ref_head, beta, **options)
+
+    def evaluate_rows(self) -> None:
+        """Mean cross-entropy of the evaluation rows per response token, whatever the batches."""
+        self.model.eval()
+        rows, size = sorted(self.eval_rows, key=lambda row: len(row["input_ids"])), self.settings.batch_size
+        total = count = 0
+        with torch.no_grad():
+            for start in range(0, len(rows), size):
+                batch = collate(rows[start : start + size], self.pad_id)
+                total += self._loss(
+                    self.model, batch["input_ids"], batch["labels"], 0.0, num_items=1
+                ).ce.item()
+                count += int((batch["labels"][:, 1:] != IGNORE).sum())
+        self.evaluations.append({"step": self.state.global_step, "loss": total / count})
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" not in logs:
+            return  # the library's closing summary
+        step, last = self.state.global_step, self.history[-1]["step"] if self.history else 0
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"The loss is {logs['loss']} at step {step}, with learning rate {logs['learning_rate']:g}. "
+                "Lower the learning rate, add warm-up, or clip gradients (max_grad_norm)."
+            )
+        *means, tokens, learned = self.accelerator.reduce(self.sums).tolist()
+        self.sums.zero_()
+        self.tokens += int(tokens)
+        self.response_tokens += int(learned)
+        ce, kl, prose_ce = (value / (step - last) for value in means)
+        row = {"step": step, "loss": logs["loss"], "ce": ce, "kl": kl, "prose_ce": prose_ce}
+        row |= {"grad_norm": logs["grad_norm"], "learning_rate": logs["learning_rate"]}
+        self.history.append(row | {"tokens": self.tokens, "seconds": self.watch.seconds})
+        rate = self.tokens / self.watch.seconds
+        self.show(f"step {step}/{self.state.max_steps}  loss {row['loss']:.3f}  {rate:,.0f} tokens/s")
+
+
+class _Follow(TrainerCallback):
+    """Says when to log, and evaluates between epochs."""
+
+    def __init__(self, trainer: ResponseTrainer):
+        self.trainer = trainer
+
+    def on_step_end(self, args, state, control, **_):
+        control.should_log = (
+            state.global_step % self.trainer.settings.log_every == 0 or state.global_step == state.max_steps
+        )
+
+    def on_train_begin(self, args, state, control, **_):
+        self._evaluate()
+
+    def on_epoch_end(self, args, state, control, **_):
+        self._evaluate()
+
+    def on_train_end(self, args, state, control, **_):
+        self.trainer.show("")
+
+    def _evaluate(self) -> None:
+        if self.trainer.eval_rows:
+            self.trainer.evaluate_rows()
+
+
+def _arguments(settings: SFTSettings, folder: str) -> SFTConfig:
+    schedule = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
+    return SFTConfig(
+        output_dir=folder,
+        use_cpu=True,
+        bf16=False,  # autocast is ours: the library's wrapper would stay on the model
+        activation_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",  # _Follow says when
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=schedule,
+        warmup_steps=settings.warmup,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        max_grad_norm=settings.max_grad_norm,
+        weight_decay=settings.weight_decay,
+        optim="adamw_torch_fused",
+        seed=settings.seed,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
+
+
+def _base(model: nn.Module) -> PreTrainedModel:
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+@contextmanager
+def _handed_back_clean(model: nn.Module) -> Iterator[None]:
+    """Undo what a trainer leaves on a model: a patched forward, changed configs, gradients, training mode.
+
+    A leftover forward would tie every later copy of the model to this one.
+    """
+    base = _base(model)
+    attributes, configs = (
+        set(vars(base)),
+        copy.deepcopy((base.config.__dict__, base.generation_config.__dict__)),
+    )
+    try:
+        yield
+    finally:
+        for name in set(vars(base)) - attributes | {"forward"}:
+            vars(base).pop(name, None)
+        for config, before in zip((base.config, base.generation_config), configs, strict=True):
+            config.__dict__.update(before)
+        base.config.use_cache = True
+        model.zero_grad(set_to_none=True)
+        model.eval()

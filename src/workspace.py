@@ -1,0 +1,450 @@
+"""Where a stage reads and writes, and whether what lies there is still true.
+
+Every notebook opens its stage with `run = Workspace(cfg.profile).begin(cfg)` and closes it with
+`run.finish(metrics)`. In between it writes into a hidden folder beside the final one; `finish` adds the
+manifest and swaps the folders. Killing the process at any instant leaves the old result or the new one,
+never a mixture:
+
+    outputs/lab/.stage1_sft.<pid>.tmp    being written        (deleted at the next begin)
+    outputs/lab/stage1_sft               the result
+    outputs/lab/.stage1_sft.old          the previous result, between two renames (put back if need be)
+    outputs/lab/cache/<name>-<hash>      results of `run.cached`: a sweep over seeds resumes where it stopped
+
+The manifest says what the result was made from (configuration, base model, code, parents), so `status` can
+say what changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from src import fingerprint, runtime
+from src.config import NOTEBOOKS, PROFILES, ROOT, Config, check_profile
+from src.jsonio import JSONFileError, read_json, to_jsonable, write_json
+from src.locks import Lock, Locked
+
+PACKAGES = [
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+]
+
+REFERENCE = ROOT / "outputs" / "reference"  # what the committed notebooks show
+
+
+class WorkspaceError(RuntimeError):
+    """A stage cannot start or finish, in one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    number: str
+    name: str
+    parents: tuple[str, ...]  # names of stages; every stage also depends on the base model
+
+    @property
+    def notebook(self) -> str:
+        return NOTEBOOKS[self.number]
+
+
+_SFT = ("stage1_sft", "stage2_instruction", "stage3_lora")
+STAGES: dict[str, Stage] = {
+    stage.number: stage
+    for stage in (
+        Stage("01", "stage1_sft", ()),
+        Stage("02", "stage2_instruction", ()),
+        Stage("03", "stage3_lora", ()),
+        Stage("04", "evaluation", _SFT),
+        Stage("05", "analysis", (*_SFT, "evaluation")),
+        Stage("06", "improved_training", ("evaluation",)),
+        Stage("07", "rlhf_training", (*_SFT, "improved_training")),
+    )
+}
+BY_NAME = {stage.name: stage for stage in STAGES.values()}
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """`state` is fresh, STALE or missing; `reason` says why it is not fresh; `manifest` and `metrics` are
+    {} if unreadable."""
+
+    stage: Stage
+    state: str
+    reason: str
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class Workspace:
+    """`outputs/<profile>/` (or `<outputs>/<profile>/`, `$COURSE_OUTPUTS/<profile>/`) and the stages in it."""
+
+    def __init__(self, profile: str = PROFILES[0], outputs: str | Path | None = None):
+        self.profile = check_profile(profile)
+        self.outputs = (ROOT / (outputs or os.environ.get("COURSE_OUTPUTS") or "outputs")).resolve()
+        self.root = self.outputs / self.profile
+
+    # ------------------------------------------------------------ reading
+    def folder(self, stage: str) -> Path:
+        """Folder of a stage's complete result (name or number); it need not exist."""
+        name = find_stage(stage).name
+        final, old = self.root / name, self._old(name)
+        return (
+            old if old.is_dir() and not final.is_dir() else final
+        )  # killed between two renames: the old one counts
+
+    def manifest(self, stage: str) -> dict[str, Any]:
+        """The stage's manifest; JSONFileError when it is missing or damaged."""
+        return read_json(self.folder(stage) / "manifest.json")
+
+    def status(self, configs: dict[str, Config]) -> list[StageStatus]:
+        """State of every stage, in order, against the configurations as they are now (number → Config)."""
+        found: dict[str, StageStatus] = {}
+        for number, stage in STAGES.items():
+            found[stage.name] = self._status(stage, configs[number], found)
+        return list(found.values())
+
+    def _status(self, stage: Stage, cfg: Config, parents: dict[str, StageStatus]) -> StageStatus:
+        folder = self.folder(stage.name)
+        if not folder.is_dir():
+            return StageStatus(stage, "missing", "not run yet", {}, {})
+        try:
+            manifest = read_json(folder / "manifest.json")
+            metrics = read_json(folder / "metrics.json")
+            reason = self._difference(stage, cfg, manifest, parents)
+        except JSONFileError as err:
+            return StageStatus(stage, "STALE", str(err), {}, {})
+        except (KeyError, TypeError, AttributeError, ValueError) as err:
+            return StageStatus(
+                stage, "STALE", f"its manifest.json is not one of ours ({type(err).__name__}: {err})", {}, {}
+            )
+        return StageStatus(stage, "STALE" if reason else "fresh", reason, manifest, metrics)
+
+    def _difference(self, stage: Stage, cfg: Config, manifest: dict, parents: dict[str, StageStatus]) -> str:
+        """The first thing that is not as it was when the result was made; "" when nothing changed."""
+        was, now = dict(manifest["result_values"]), cfg.result_values()
+        for key in [*now, *(key for key in was if key not in now)]:
+            if was.get(key) != now.get(key):
+                source = cfg.source.get(key, "no longer a key")
+                return f"{key} {_short(was.get(key))} → {_short(now.get(key))} ({source})"
+        if manifest["seeds"] < cfg.seeds:
+            return f"seeds {manifest['seeds']} → {cfg.seeds} ({cfg.source['seeds']})"
+        if manifest["base_model_hash"] != fingerprint.base_model_hash(cfg.base_model):
+            return "base model changed"
+        code = stage_code(stage)
+        for file in sorted(manifest["code"].keys() | code.keys()):
+            if manifest["code"].get(file) != code.get(file):
+                return f"{file} {'changed' if file in code else 'is no longer used'}"
+        for name, identity in manifest["parents"].items():
+            parent = parents[name]
+            if parent.state == "fresh" and parent.manifest["identity"] != identity:
+                return f"parent {name} changed"
+            if parent.state != "fresh":
+                return f"parent {name} is {parent.state}"
+        for file in manifest["weights"]:
+            if not (self.folder(stage.name) / file).is_file():
+                return f"{file} is gone"
+        return ""
+
+    # ------------------------------------------------------------ writing
+    def begin(self, cfg: Config) -> Run:
+        """Open a stage for writing. WorkspaceError when a parent is missing or another process runs the
+        same stage."""
+        stage = STAGES[cfg.stage]
+        if cfg.profile != self.profile:
+            raise WorkspaceError(
+                f"the configuration is of profile {cfg.profile}, the workspace of {self.profile}"
+            )
+        parents = self.parent_manifests(stage)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise WorkspaceError(f"cannot write to {self.root}: {err.strerror}") from None
+        try:
+            lock = Lock(self.root / f".{stage.name}.lock")
+        except Locked as err:
+            raise WorkspaceError(
+                f"stage {stage.number} ({stage.name}) is already running ({err}): wait for it or stop it"
+            ) from None
+        self._clean(stage.name)
+        return Run(self, stage, cfg, lock, parents)
+
+    def parent_manifests(self, stage: Stage) -> dict[str, dict[str, Any]]:
+        """Manifests of a stage's parents; WorkspaceError naming the command that makes the missing ones."""
+        found: dict[str, dict[str, Any]] = {}
+        missing: dict[str, str] = {}
+        for name in stage.parents:
+            try:
+                found[name] = self.manifest(name)
+                found[name]["identity"]
+            except (JSONFileError, KeyError) as err:
+                there = self.folder(name).is_dir()
+                missing[name] = (
+                    f"{name} ({err if isinstance(err, JSONFileError) else 'its manifest.json is not ours'})"
+                    if there
+                    else name
+                )
+        if missing:
+            needed = [name for name in BY_NAME if name in missing or self._leads_to(name, missing)]
+            numbers = " ".join(BY_NAME[name].number for name in needed)
+            profile = "" if self.profile == PROFILES[0] else f" --profile {self.profile}"
+            raise WorkspaceError(
+                f"stage {stage.number} ({stage.name}) builds on {', '.join(missing.values())}: "
+                f"not there in the {self.profile} profile. First run:  python -m src.run {numbers}{profile}"
+            )
+        return found
+
+    def _leads_to(self, name: str, missing: Iterable[str]) -> bool:
+        """True when `name` has no result and one of the missing stages builds on it, however far down."""
+        above = {parent for child in missing for parent in BY_NAME[child].parents}
+        gone = not (self.folder(name) / "manifest.json").is_file()
+        return bool(above) and gone and (name in above or self._leads_to(name, above))
+
+    def _old(self, name: str) -> Path:
+        return self.root / f".{name}.old"
+
+    def _clean(self, name: str) -> None:
+        """Put an interrupted swap right and delete what killed runs left; the stage's lock is held."""
+        final, old = self.root / name, self._old(name)
+        if old.is_dir():
+            if final.is_dir():
+                self.discard(old)
+            else:
+                old.rename(final)
+        for path in [*self.root.glob(f".{name}.*.tmp"), *self.root.glob(f".{name}.*.trash")]:
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (self.root / "cache").glob(".*"):  # .<name>-<hash>.<pid>.tmp or .trash
+            pid = path.name.split(".")[-2]
+            if not (pid.isdigit() and psutil.pid_exists(int(pid))):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def discard(self, folder: Path) -> None:
+        """Delete a folder so that a kill half-way never leaves it under its own name with files missing."""
+        trash = folder.with_name(f".{folder.name.lstrip('.')}.{os.getpid()}.trash")
+        shutil.rmtree(trash, ignore_errors=True)
+        _rename(folder, trash)
+        shutil.rmtree(trash, ignore_errors=True)
+
+    def swap(self, temporary: Path, name: str) -> None:
+        """Make `temporary` the stage's result: old away, new in, old deleted. The stage's lock is held."""
+        final, old = self.root / name, self._old(name)
+        if final.is_dir():
+            _rename(final, old)
+        _rename(temporary, final)
+        if old.is_dir():
+            self.discard(old)
+
+
+class Run:
+    """One execution of one stage: a folder to write to, the parents to read from, a cache for repeated
+    computations."""
+
+    def __init__(
+        self, workspace: Workspace, stage: Stage, cfg: Config, lock: Lock, parents: dict[str, dict[str, Any]]
+    ):
+        self.workspace, self.stage, self.cfg = workspace, stage, cfg
+        self._lock, self._watch = lock, runtime.Stopwatch()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.folder = workspace.root / f".{stage.name}.{os.getpid()}.tmp"
+        self.folder.mkdir()
+        self._parents = parents
+        self._base_hash = fingerprint.base_model_hash(cfg.base_model)
+        self._code = stage_code(stage)  # as it is when the work starts, not when it ends
+
+    def save_json(self, name: str, value: Any) -> Path:
+        """Write `<name>.json`; NumPy and torch values become plain ones, NaN and infinities become null."""
+        self._check_open()
+        return write_json(self.folder / (name if name.endswith(".json") else f"{name}.json"), value)
+
+    def figure(self, figure: Any, name: str) -> Path:
+        """Write a matplotlib figure to `figures/<name>.png` (100 dpi, the same bytes each time)."""
+        self._check_open()
+        path = self.folder / "figures" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
+        return path
+
+    def model_folder(self, name: str = "model") -> Path:
+        """A new folder for a checkpoint; only .safetensors weights are accepted by `finish`."""
+        self._check_open()
+        path = self.folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def parent(self, stage: str) -> Path | str:
+        """Folder of a parent stage's result (name or number); for "base" the base model's folder or Hub
+        name."""
+        if stage == "base":
+            return fingerprint.base_model_source(self.cfg.base_model)
+        name = find_stage(stage).name
+        if name not in self.stage.parents:
+            raise WorkspaceError(
+                f"{name} is not a parent of {self.stage.name}; "
+                f"its parents: {', '.join(('base', *self.stage.parents))}"
+            )
+        return self.workspace.folder(name)
+
+    def cached(
+        self, name: str, params: dict[str, Any], compute: Callable[[Path], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """`compute(folder)` once; later calls return the stored dict. `folder` may hold files (checkpoints,
+        tables).
+
+        The key is made of `name`, `params`, the base model, the parents' weights, the data sources and
+        precision, and the code that `compute` reaches. Everything else that changes the result (seed,
+        learning rate, rows …) must be in `params`. Returns the dict as JSON gives it back, plus "folder":
+        the Path where the files are.
+        """
+        common = {k: getattr(self.cfg, k) for k in ("instruction_data", "preference_data", "judge")}
+        common["precision"] = runtime.resolve_precision(self.cfg.precision)
+        parents = {
+            parent: manifest.get("weights") or manifest["identity"]
+            for parent, manifest in self._parents.items()
+        }
+        made_of = [
+            name,
+            to_jsonable(params),
+            self._base_hash,
+            parents,
+            common,
+            fingerprint.function_hash(compute),
+        ]
+        cache = self.workspace.root / "cache"
+        final = cache / f"{name}-{fingerprint.json_hash(made_of)}"
+        try:
+            return read_json(final / "result.json") | {"folder": final}
+        except JSONFileError:
+            if final.is_dir():
+                self.workspace.discard(final)
+        temporary = cache / f".{final.name}.{os.getpid()}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        result = compute(temporary)
+        if not isinstance(result, dict) or "folder" in result:
+            raise TypeError(f"cached computation {name!r} must return a dict without the key 'folder'")
+        write_json(temporary / "params.json", params)
+        write_json(temporary / "result.json", result)
+        if not final.is_dir():  # another process may have been faster with the same thing
+            _rename(temporary, final)
+        return read_json(final / "result.json") | {"folder": final}
+
+    def finish(self, metrics: dict[str, Any]) -> Path:
+        """Write metrics and manifest, put the folder in place, free the stage. `metrics["key_figure"]` is
+        shown by `status`."""
+        self._check_open()
+        duration = self._watch.seconds
+        stray = [
+            path.name
+            for pattern in ("*.bin", "*.pt", "*.pth", "*.pkl")
+            for path in self.folder.rglob(pattern)
+        ]
+        if stray:
+            raise WorkspaceError(
+                f"weights are kept as .safetensors only, but the stage wrote {', '.join(stray)}"
+            )
+        write_json(self.folder / "metrics.json", metrics)
+        weights = fingerprint.folder_hashes(self.folder)
+        parents = {name: manifest["identity"] for name, manifest in self._parents.items()}
+        made_of = {
+            "stage": self.stage.name,
+            "profile": self.cfg.profile,
+            "config_hash": self.cfg.hash(),
+            "seeds": self.cfg.seeds,
+            "base_model_hash": self._base_hash,
+            "parents": parents,
+            "code": self._code,
+            "weights": weights,
+        }
+        manifest = made_of | {
+            "identity": fingerprint.json_hash(made_of),
+            "config": self.cfg.flat(),
+            "result_values": self.cfg.result_values(),
+            "config_source": self.cfg.source,
+            "training_seeds": [self.cfg.seed + k for k in range(self.cfg.seeds)],
+            "versions": {"python": platform.python_version()} | _versions(),
+            "git_commit": _git_commit(),
+            "started": self._started,
+            "duration_seconds": round(duration, 1),
+            "peak_memory_mb": round(runtime.peak_memory_mb()),
+            "machine": runtime.measure_machine(),
+        }
+        write_json(self.folder / "manifest.json", manifest)
+        self.workspace.swap(self.folder, self.stage.name)
+        self.folder = self.workspace.root / self.stage.name
+        self._lock.release()
+        return self.folder
+
+    def _check_open(self) -> None:
+        if not self._lock.held:
+            raise WorkspaceError(f"this run of {self.stage.name} is over; start a new one with begin(cfg)")
+
+
+# ---------------------------------------------------------------- helpers
+def find_stage(stage: str) -> Stage:
+    """`"06"` or `"improved_training"` → Stage."""
+    found = STAGES.get(stage) or BY_NAME.get(stage)
+    if not found:
+        raise WorkspaceError(f"there is no stage {stage!r}; the stages are {', '.join(BY_NAME)}")
+    return found
+
+
+def stage_code(stage: Stage) -> dict[str, str]:
+    """File → hash of the code that makes a stage's result."""
+    return fingerprint.notebook_code(ROOT / "notebooks" / f"{stage.notebook}.ipynb")
+
+
+def _rename(source: Path, target: Path) -> None:
+    for attempt in range(5):
+        try:
+            source.rename(target)
+            return
+        except (
+            PermissionError
+        ) as err:  # Windows: somebody (a virus scanner, a memory-mapped model) has a file open
+            if attempt == 4:
+                raise WorkspaceError(
+                    f"cannot move {source} to {target.name}: {err.strerror}; is a file in it still open?"
+                ) from None
+            time.sleep(0.3)
+
+
+def _short(value: Any) -> str:
+    return "(none)" if value is None else json.dumps(value) if not isinstance(value, str) else value
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git_commit() -> str | None:
+    try:
+        out = subprocess.run(
+            ["git", "rev-parse", "HEAD"], check=False, cwd=ROOT, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return out.stdout.strip() if out.returncode == 0 else None

@@ -1,0 +1,172 @@
+"""Figures are checked by what is in them: data, labels, intervals, colours; no screen is needed."""
+
+import io
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from src import plots
+from src.metrics import Interval
+from src.workspace import STAGES
+
+FIGURES = {
+    "loss_curves": lambda: plots.loss_curves({"stage1_sft": [3.0, 2.0, 1.5], "stage3_lora": [3.0, 2.5, 2.2]}),
+    "lines_with_bands": lambda: plots.lines_with_bands(
+        [1, 10, 100], {"a": [[1, 2, 3], [2, 3, 4]], "b": [0, 1, 0]}, xlabel="steps", ylabel="gold", log_x=True
+    ),
+    "dot_intervals": lambda: plots.dot_intervals(
+        {"base": {"cloze": Interval(0.9, 0.95, 0.97), "loops": 0.1}, "stage1_sft": {"cloze": (0.5, 0.6, 0.7)}}
+    ),
+    "bars_by_group": lambda: plots.bars_by_group(
+        {"seen": {"base": Interval(0, 0.1, 0.2), "stage1_sft": 0.5}, "new": {"base": 0.0}},
+        ylabel="exact match",
+    ),
+    "heat_map": lambda: plots.heat_map(
+        [[0.1, 0.9], [0.5, np.nan]], ["r1", "r2"], ["c1", "c2"], label="cosine"
+    ),
+    "frontier": lambda: plots.frontier(
+        {"PPO": [(0, 0.5, "start"), (1, 0.7)], "best-of-n": [(0, 0.5), (0.5, 0.6, 4)]},
+        xlabel="√KL",
+        ylabel="gold",
+    ),
+    "calibration": lambda: plots.calibration(
+        {"model": [{"predicted": 0.9, "observed": 0.8, "count": 9, "low": 0.7, "high": 0.85}]}
+    ),
+    "stage_map": lambda: plots.stage_map(3),
+}
+
+
+@pytest.fixture(autouse=True)
+def unchanged_defaults():
+    with mpl.rc_context():
+        yield
+
+
+def png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_closed_labelled_small_and_byte_stable(name):
+    before = dict(mpl.rcParams)
+    figure = FIGURES[name]()
+    assert isinstance(figure, Figure) and not plt.get_fignums()
+    assert dict(mpl.rcParams) == before  # drawing changes no global default
+    assert figure.get_dpi() == 100
+    first = png(figure)
+    assert first == png(FIGURES[name]()) and len(first) < 80_000
+    if name != "stage_map":
+        axes = figure.axes[0]
+        assert axes.get_xlabel() or axes.get_ylabel() or name == "heat_map"
+        assert not axes.spines["top"].get_visible()
+
+
+def test_every_stage_has_its_own_colour_that_never_changes():
+    assert {stage.name for stage in STAGES.values()} < set(plots.STAGE_COLOURS)
+    assert len(set(plots.STAGE_COLOURS.values())) == len(plots.STAGE_COLOURS)
+    alone = plots.colours_of(["stage3_lora"])["stage3_lora"]
+    among = plots.colours_of(["other", "stage3_lora", "base"])
+    assert alone == among["stage3_lora"] == plots.STAGE_COLOURS["stage3_lora"]
+    assert among["other"] not in plots.STAGE_COLOURS.values()
+    assert len(set(plots.colours_of(list("abcdefgh")).values())) == 8
+
+
+def test_loss_curves_draw_histories_of_numbers_and_of_dicts():
+    history = [{"step": 5, "loss": 2.0}, {"step": 10, "loss": 1.0, "kl": 0.1}, {"step": 15, "seconds": 3}]
+    figure = plots.loss_curves({"stage1_sft": history, "base": [4.0, 3.0]})
+    first, second = figure.axes[0].lines
+    assert first.get_xydata().tolist() == [[5, 2], [10, 1]] and second.get_xydata().tolist() == [
+        [1, 4],
+        [2, 3],
+    ]
+    assert first.get_color() == plots.STAGE_COLOURS["stage1_sft"]
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["stage1_sft", "base"]
+    assert plots.loss_curves({"a": history}, y="kl").axes[0].lines[0].get_xydata().tolist() == [[10, 0.1]]
+    with pytest.raises(ValueError, match="history 'a' has no value of 'reward'"):
+        plots.loss_curves({"a": history}, y="reward")
+
+
+def test_bands_span_the_seeds_around_their_mean():
+    axes = FIGURES["lines_with_bands"]().axes[0]
+    assert axes.lines[0].get_ydata().tolist() == [1.5, 2.5, 3.5] and axes.get_xscale() == "log"
+    assert len(axes.collections) == 1  # one seed has no band
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert corners[:, 1].min() == 1 and corners[:, 1].max() == 4
+    with pytest.raises(ValueError, match="a: 2 values for 3 positions"):
+        plots.lines_with_bands([1, 2, 3], {"a": [1, 2]}, xlabel="x", ylabel="y")
+
+
+def test_dots_carry_their_intervals():
+    figure = FIGURES["dot_intervals"]()
+    cloze, loops = figure.axes
+    assert (cloze.get_xlabel(), loops.get_xlabel()) == ("cloze", "loops")
+    assert [label.get_text() for label in cloze.get_yticklabels()] == ["base", "stage1_sft"]
+    bars = [container.lines[2][0].get_segments()[0] for container in cloze.containers]
+    np.testing.assert_allclose([bar[:, 0] for bar in bars], [[0.9, 0.97], [0.5, 0.7]])
+    assert len(loops.containers) == 1  # the missing value is a gap, not a zero
+
+
+def test_bars_stand_in_their_groups_and_skip_what_is_missing():
+    axes = FIGURES["bars_by_group"]().axes[0]
+    heights = sorted(patch.get_height() for patch in axes.patches)
+    assert heights == [0.0, 0.1, 0.5]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["seen", "new"]
+    assert all(round(patch.get_x() + patch.get_width() / 2) in (0, 1) for patch in axes.patches)
+
+
+def test_a_long_legend_stands_beside_the_axes_and_a_single_bar_needs_none():
+    many = plots.loss_curves({name: [2.0, 1.0] for name in "abcd"})
+    assert not many.axes[0].get_legend() and len(many.legends[0].get_texts()) == 4
+    lone = plots.bars_by_group({"one": {"x": 1.0}, "two": {"x": 2.0}}, ylabel="y")
+    assert not lone.legends and not lone.axes[0].get_legend()
+    assert len(FIGURES["bars_by_group"]().legends[0].get_texts()) == 2
+
+
+def test_heat_map_writes_its_numbers_and_can_diverge():
+    figure = FIGURES["heat_map"]()
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.10", "0.90", "0.50"]  # NaN stays empty
+    image = plots.heat_map([[0.1, -0.5]], ["r"], ["a", "b"], label="x", centre=0.0).axes[0].images[0]
+    assert image.get_clim() == (-0.5, 0.5)
+    with pytest.raises(ValueError, match=r"shape \(1, 2\) for 2 rows"):
+        plots.heat_map([[1, 2]], ["a", "b"], ["c"], label="x")
+
+
+def test_frontier_keeps_the_order_and_writes_the_notes():
+    axes = FIGURES["frontier"]().axes[0]
+    assert axes.lines[0].get_xydata().tolist() == [[0, 0.5], [1, 0.7]]
+    assert [text.get_text() for text in axes.texts] == ["start", "4"]
+
+
+def test_calibration_has_its_diagonal_and_intervals():
+    axes = FIGURES["calibration"]().axes[0]
+    diagonal = axes.lines[0].get_xydata()
+    assert (diagonal[:, 0] == diagonal[:, 1]).all()
+    segment = axes.containers[0].lines[2][0].get_segments()[0]
+    np.testing.assert_allclose(segment[:, 1], [0.7, 0.85])
+
+
+@pytest.mark.parametrize("active", range(8))
+def test_the_map_fills_exactly_the_active_stage(active):
+    boxes = [text for text in plots.stage_map(active).axes[0].texts if text.get_text()]
+    assert len(boxes) == 8
+    filled = [number for number, box in enumerate(boxes) if box.get_weight() == "bold"]
+    assert filled == [active]
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="from 0 .base model. to 7, got 8"):
+        plots.stage_map(8)
+    for draw, what in ((plots.loss_curves, "histories"), (plots.dot_intervals, "table")):
+        with pytest.raises(ValueError, match=f"{what} is empty"):
+            draw({})
+    assert not plt.get_fignums()
+
+
+def test_the_course_style_is_installed_on_request():
+    plots.use_course_style()
+    assert mpl.rcParams["figure.figsize"] == [6.0, 3.5] and not mpl.rcParams["axes.spines.top"]

@@ -1,0 +1,338 @@
+"""src/run.py, headless.py, plan.py: real kernels for what a kernel decides, a stand-in notebook engine for the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+
+from src import headless, plan, run, runtime, workspace
+from src.config import ROOT, load_config
+from src.jsonio import read_json
+from src.schema import NOTEBOOKS
+from src.workspace import STAGES, Workspace
+
+FINISH = """
+from src import runtime, workspace
+from src.config import load_config
+runtime.measure_machine = lambda: {}
+workspace.stage_code = lambda stage: {}
+"""
+BEGIN = 'cfg = load_config("01")\nstage_run = workspace.Workspace(cfg.profile).begin(cfg)\n'
+
+
+def notebook(*cells):
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title")])
+    nb.cells += [nbformat.v4.new_code_cell(source) for source in cells]
+    nb.metadata["widgets"] = {"x": 1}
+    nb.cells[1].metadata = {"tags": ["setup"], "collapsed": True}
+    return nb
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty notebooks folder, outputs and reference; code hashes that nobody else's edits change."""
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(headless, "NOTEBOOK_FOLDER", tmp_path / "notebooks")
+    monkeypatch.setattr(run, "NOTEBOOK_FOLDER", tmp_path / "notebooks")
+    for module in (run, plan):
+        monkeypatch.setattr(module, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(workspace, "stage_code", lambda stage: {})
+    monkeypatch.setattr(runtime, "measure_machine", lambda *a, **k: MACHINE)
+    for name in [key for key in os.environ if key.startswith("COURSE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COURSE_OUTPUTS", str(tmp_path / "outputs"))
+    return tmp_path
+
+
+MACHINE = {"gflops": 100.0, "tokens_per_second": 1000, "training_gflops": 50.0}
+
+
+def put(place, stage, *cells):
+    nbformat.write(notebook(*cells), place / "notebooks" / f"{NOTEBOOKS[stage]}.ipynb")
+
+
+# ---------------------------------------------------------------- real kernels
+def test_a_stage_runs_headless_and_its_copy_is_clean(place, capsys):
+    source = [
+        FINISH + BEGIN,
+        "import os, sys\nruntime.progress('epoch ' + str(1))\n"
+        "assert os.environ['CUDA_VISIBLE_DEVICES'] == '' and os.environ['PYTHONHASHSEED'] == '0'\n"
+        "print(cfg.train.epochs, cfg.source['train.epochs'], os.path.basename(os.getcwd()), sys.executable == "
+        + repr(sys.executable)
+        + ")",
+        "stage_run.finish({'key_figure': 'loss 0.5'});",
+    ]
+    put(place, "01", *source)
+    before = {p: p.read_bytes() for p in (place / "notebooks").iterdir()}
+    assert run.main(["01", "--set", "train.epochs=7"]) == 0
+    out = capsys.readouterr().out
+    assert "01 stage1_sft" in out and "done in 0:0" in out and "loss 0.5" in out
+    assert {p: p.read_bytes() for p in (place / "notebooks").iterdir()} == before
+    folder = place / "outputs" / "lab" / "stage1_sft"
+    copy = nbformat.read(folder / "01_stage1_normal_sft.ipynb", as_version=4)
+    assert copy.cells[2].outputs[0].text == "7 --set notebooks True\n"
+    assert [c.id for c in copy.cells] == ["cell-000", "cell-001", "cell-002", "cell-003"]
+    assert [c.execution_count for c in copy.cells[1:]] == [1, 2, 3]
+    assert copy.cells[1].metadata == {"tags": ["setup"]} and set(copy.metadata) == {
+        "kernelspec",
+        "language_info",
+    }
+    assert "epoch 1" not in (folder / "01_stage1_normal_sft.ipynb").read_text()
+    assert read_json(folder / "manifest.json")["config"]["train.epochs"] == 7
+
+
+def test_a_failing_cell_shows_source_and_error_and_keeps_the_result(place, capsys):
+    put(place, "01", "x = 3", "y = x / 0  # the culprit", "never = 1")
+    old = place / "outputs" / "lab" / "stage1_sft"
+    old.mkdir(parents=True)
+    (old / "manifest.json").write_text("{}")
+    assert run.main(["01"]) == 1
+    err = capsys.readouterr().err
+    assert "cell 3 of 4 failed" in err and "y = x / 0  # the culprit" in err
+    assert "ZeroDivisionError: division by zero" in err and "\x1b" not in err and "untouched" in err
+    assert [p.name for p in old.iterdir()] == ["manifest.json"]
+
+
+def test_a_dying_kernel_and_a_notebook_without_finish(place, capsys):
+    put(place, "01", "import os, sys; print('last words', file=sys.__stderr__, flush=True); os._exit(9)")
+    assert run.main(["01"]) == 1
+    assert "process died in cell 2" in capsys.readouterr().err
+    put(place, "01", "1 + 1")
+    assert run.main(["01"]) == 1
+    assert "ended without run.finish(metrics)" in capsys.readouterr().err
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from src import headless, run, workspace
+headless.NOTEBOOK_FOLDER = Path(sys.argv[1])
+workspace.stage_code = lambda stage: {}
+sys.exit(run.main(["01"]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_ends_the_kernel_too(place):
+    put(
+        place,
+        "01",
+        f"import os, time\nopen({str(place / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(99)",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, place / "notebooks"], cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not ((place / "pid").exists() and (place / "pid").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kernel = int((place / "pid").read_text())
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err, err
+    while psutil.pid_exists(kernel) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(kernel)
+
+
+# ---------------------------------------------------------------- a stand-in for the notebook
+@pytest.fixture
+def engine(place, monkeypatch):
+    """Instead of a kernel: begin, finish and copy the notebook. `ran` lists (stage, flags); `fail` makes one fail."""
+
+    class Engine:
+        def __init__(self):
+            self.ran, self.fail, self.big = [], None, b"x"
+
+        def __call__(self, stage, ws, flags, show):
+            self.ran.append((stage.number, flags))
+            if stage.number == self.fail:
+                raise headless.RunError("cell 3 of 9 failed")
+            stage_run = ws.begin(load_config(stage.number, ws.profile, flags))
+            (stage_run.model_folder() / "model.safetensors").write_bytes(self.big)
+            stage_run.save_json("samples_greedy", [1])
+            stage_run.save_json("private", [1])
+            (stage_run.folder / "figures").mkdir()
+            (stage_run.folder / "figures" / "loss.png").write_bytes(self.big)
+            folder = stage_run.finish({"key_figure": f"figure {stage.number}"})
+            nb = nbformat.read(place / "notebooks" / f"{stage.notebook}.ipynb", as_version=4)
+            nb.cells[1].execution_count = 1
+            headless.normalise(nb)
+            headless.write_notebook(nb, folder / f"{stage.notebook}.ipynb")
+
+    made = Engine()
+    monkeypatch.setattr(run, "execute", made)
+    for number in STAGES:
+        put(place, number, f"print({number})")
+    return made
+
+
+def test_all_skips_what_is_fresh(engine, capsys):
+    assert run.main(["all"]) == 0
+    assert [number for number, _ in engine.ran] == list(STAGES)
+    engine.ran.clear()
+    assert run.main(["all"]) == 0 and engine.ran == []
+    assert capsys.readouterr().out.count("fresh, skipped") == 7
+    assert run.main(["all", "--force"]) == 0 and len(engine.ran) == 7
+    engine.ran.clear()
+    assert run.main(["06", "--set", "train.kl_beta=0.2"]) == 0
+    assert engine.ran == [("06", ["train.kl_beta=0.2"])]
+    assert run.main(["all"]) == 0  # without the flag 06 is STALE; once it is as it was, 07 is fresh again
+    assert [number for number, _ in engine.ran[1:]] == ["06"]
+
+
+def test_a_failure_stops_all_with_exit_code_one(engine, capsys):
+    engine.fail = "03"
+    assert run.main(["all"]) == 1
+    assert [number for number, _ in engine.ran] == ["01", "02", "03"]
+    assert "FAILED: cell 3 of 9 failed" in capsys.readouterr().err
+
+
+def test_overrides_go_to_the_stages_that_have_the_key(engine, capsys):
+    assert (
+        run.main(["all", "--set", "train.kl_beta=0.3", "--set", "train.epochs=1", "--set", "02:data.rows=9"])
+        == 0
+    )
+    flags = dict(engine.ran)
+    assert flags["06"] == ["train.kl_beta=0.3", "train.epochs=1"] and flags["07"] == []
+    assert flags["01"] == ["train.epochs=1"] and flags["02"] == ["train.epochs=1", "02:data.rows=9"]
+    for wrong, told in (
+        ("train.kl_bta=1", "did you mean train.kl_beta?"),
+        ("06:ppo.steps=1", "not a key of stage 06; it is one of 07"),
+    ):
+        assert run.main(["all", "--set", wrong]) == 1
+        assert told in capsys.readouterr().err
+    assert run.main(["01", "--set", "06:train.kl_beta=1"]) == 1
+    assert "not among those asked for" in capsys.readouterr().err
+
+
+def test_status_names_key_and_line(engine, capsys):
+    run.main(["all"])
+    capsys.readouterr()
+    assert run.main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("fresh") == 7 and "figure 07" in out
+    assert run.main(["status", "--set", "train.kl_beta=0.7"]) == 0
+    lines = {line[:2]: line for line in capsys.readouterr().out.splitlines()}
+    assert "STALE" in lines["06"] and "train.kl_beta 0.1 → 0.7" in lines["06"] and "STALE" in lines["07"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["statsu"], "did you mean status?"),
+        (["8"], "neither a command nor a stage"),
+        (["04"], "python -m src.run 01 02 03"),
+        (["status", "--profile", "gtp2"], "did you mean gpt2?"),
+    ],
+)
+def test_wrong_words_are_one_clear_line(engine, capsys, words, told):
+    assert run.main(words) == 1
+    err = capsys.readouterr().err
+    assert told in err and err.count("\n") == 1
+
+
+def test_wrong_usage_exits_two(engine):
+    for words in ([], ["status", "01"], ["render", "--profile", "gpt2"], ["all", "--sett", "x=1"]):
+        with pytest.raises(SystemExit) as caught:
+            run.main(words)
+        assert caught.value.code == 2
+
+
+def test_render_promotes_small_files_and_notebooks(engine, place):
+    old = place / "reference" / "stage1_sft"
+    old.mkdir(parents=True)
+    (old / "gone.json").write_text("{}")
+    assert run.main(["render"]) == 0
+    assert all(flags == ["seeds=5"] for _, flags in engine.ran)
+    kept = {p.relative_to(old).as_posix() for p in old.rglob("*") if p.is_file()}
+    assert kept == {"manifest.json", "metrics.json", "samples_greedy.json", "figures/loss.png"}
+    assert read_json(old / "manifest.json")["seeds"] == 5
+    executed = nbformat.read(place / "notebooks" / f"{NOTEBOOKS['01']}.ipynb", as_version=4)
+    assert executed.cells[1].execution_count == 1 and executed.cells[0].id == "cell-000"
+    assert not list(place.rglob(".*.tmp"))
+    engine.ran.clear()
+    assert run.main(["render"]) == 0 and engine.ran == []
+    text = nbformat.read(place / "notebooks" / f"{NOTEBOOKS['02']}.ipynb", as_version=4)
+    text.cells[0].source = "# Better title"
+    nbformat.write(text, place / "notebooks" / f"{NOTEBOOKS['02']}.ipynb")
+    assert run.main(["render"]) == 0 and [number for number, _ in engine.ran] == ["02"]
+
+
+def test_render_refuses_large_files_before_touching_anything(engine, place, capsys):
+    engine.big = b"x" * 1_000_001
+    assert run.main(["render"]) == 1
+    assert "takes files up to 1 MB" in capsys.readouterr().err and not (place / "reference").exists()
+
+
+# ---------------------------------------------------------------- plan
+def test_plan_scales_earlier_runs_by_the_machine(engine, place, capsys):
+    run.main(["01"])
+    folder = Workspace("lab").folder("01")
+    manifest = read_json(folder / "manifest.json") | {"duration_seconds": 120.0, "peak_memory_mb": 777}
+    manifest["machine"]["tokens_per_second"] = 2000  # made on a machine twice as fast
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert run.main(["plan", "--force"]) == 0
+    out = capsys.readouterr().out
+    line = next(line for line in out.splitlines() if line.startswith("01"))
+    assert "4.0" in line and "777" in line and "machine ratio 2.00" in line
+    assert "never run" in next(line for line in out.splitlines() if line.startswith("04"))
+    assert run.main(["plan"]) == 0
+    assert "will be skipped" in capsys.readouterr().out
+    (place / "reference" / "stage2_instruction").mkdir(parents=True)
+    (place / "reference" / "stage2_instruction" / "manifest.json").write_text(json.dumps(manifest))
+    assert run.main(["plan", "--set", "seeds=3"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("02"))
+    assert "12.0" in line and "reference run" in line
+
+
+def test_plan_of_the_gpt2_profile(place, monkeypatch, capsys):
+    monkeypatch.setenv("HF_HUB_CACHE", str(place))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(place))
+    (place / "datasets--tatsu-lab--alpaca").mkdir()
+    assert run.main(["plan", "--profile", "gpt2"]) == 0
+    out = capsys.readouterr().out
+    assert "Anthropic/hh-rlhf" in out and "Qwen/Qwen2.5-3B-Instruct, about 6200 MB" in out
+    assert "tatsu-lab/alpaca" not in out and "training ≈" in out
+    cfg = load_config("02", "gpt2", environ={})
+    assert plan.training_tokens(cfg) == 200 * 3 * plan.ROW_TOKENS
+
+
+def test_parameters_are_counted_from_the_file_header(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "model.safetensors", {"format": "pt"})
+    assert plan.base_parameters(str(tmp_path)) == 17
+    assert plan.base_parameters("some/name") == plan.GPT2_PARAMETERS
+
+
+def test_a_widget_is_refused():
+    nb = notebook("1")
+    data = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "x"}
+    nb.cells[1].outputs = [nbformat.v4.new_output("display_data", data=data)]
+    with pytest.raises(headless.RunError, match="cell 2 shows a widget"):
+        headless.normalise(nb)
+
+
+def test_progress_lines_on_a_pipe(tmp_path, capsys):
+    show = headless.Progress("01 stage1_sft")
+    file = tmp_path / "progress"
+    file.write_text("epoch 1\nepoch 2\nhalf a li", encoding="utf-8")
+    show.tick(file)
+    assert capsys.readouterr().out == ""  # the kernel has not reached a cell yet
+    show.at_cell(2, 9)
+    file.write_text("epoch 1\nepoch 2\nhalf a line\n", encoding="utf-8")
+    show.tick(file)
+    assert capsys.readouterr().out == "01 stage1_sft  0:00  cell 3/9  half a line\n"
+    show.tick(file)
+    assert capsys.readouterr().out == ""  # at most one line in ten seconds
