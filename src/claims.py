@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .metrics import Difference, Interval
+from src.metrics import Difference, Interval
 
 MIN_SEEDS = 3  # below this, training noise is not in the interval and no verdict is final
 

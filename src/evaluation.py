@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from . import lab
-from .config import Config
-from .data import general_prose, instruction_splits
-from .generation import Generation, generate
-from .judge import GoldJudge
-from .metrics import (
+from src import lab
+from src.config import Config
+from src.data import general_prose, instruction_splits
+from src.generation import Generation, generate
+from src.judge import GoldJudge
+from src.metrics import (
     Difference,
     Interval,
     cloze_accuracy,
@@ -26,7 +26,7 @@ from .metrics import (
     paired_difference,
     perplexity,
 )
-from .templates import SINGLE, build_prompt
+from src.templates import SINGLE, build_prompt
 
 # The same prompts in all seven notebooks, so that a reader meets old acquaintances.
 PANEL = (

@@ -135,7 +135,7 @@ def sample_ids(
     """Continue every prompt until EOS or `max_new_tokens`.
 
     `temperature` 0 is greedy, with log-probabilities at temperature 1; otherwise all logits are divided by it.
-    Identical prompts of a batch share one pass over the prompt. Raises ValueError for an empty prompt, a prompt that
+    Raises ValueError for an empty prompt, a prompt that
     leaves no room in the context, or a bad setting; FloatingPointError if the model's logits are not finite.
     """
     if max_new_tokens < 1 or temperature < 0 or batch_size < 1:
@@ -168,7 +168,10 @@ def sample_ids(
         generator = torch.Generator().manual_seed(seed)
         uniform = torch.rand(count, max_new_tokens, generator=generator, dtype=torch.float64)
 
-    by_length = torch.argsort(lengths, stable=True)  # rows of similar length share a batch: less padding
+    # Rows of similar length share a batch: less padding. So do identical prompts: they are read once.
+    by_length = torch.tensor(
+        sorted(range(count), key=lambda row: (len(prompts_ids[row]), tuple(prompts_ids[row])))
+    )
     with evaluation_mode(model), torch.inference_mode():
         for rows in by_length.split(batch_size):
             # Prompts are read once each, then the cache is spread over the rows that share them.

@@ -205,6 +205,10 @@ class Progress:
         self.label, self.cell, self._cells, self._text, self._read = label, -1, 0, "", 0
         self._watch, self._shown, self._terminal = runtime.Stopwatch(), -10.0, sys.stdout.isatty()
 
+    @property
+    def seconds(self) -> float:
+        return self._watch.seconds
+
     def at_cell(self, index: int, cells: int) -> None:
         self.cell, self._cells, self._text = index, cells, ""
 

@@ -14,9 +14,9 @@ from IPython.display import HTML, Image, Markdown, display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from . import plots, runtime
-from .config import Config, load_config
-from .workspace import Run, Workspace
+from src import plots, runtime
+from src.config import Config, load_config
+from src.workspace import Run, Workspace
 
 
 def open_stage(stage: str) -> tuple[Config, Run]:

@@ -90,7 +90,7 @@ def run_stages(
             read_json(workspace.folder(stage.name) / f) for f in ("manifest.json", "metrics.json")
         )
         print(
-            f"{label}  done in {clock(manifest['duration_seconds'])}, peak {manifest['peak_memory_mb']} MB"
+            f"{label}  done in {clock(show.seconds)}, peak {manifest['peak_memory_mb']} MB"
             f"  {metrics.get('key_figure') or ''}".rstrip(),
             flush=True,
         )

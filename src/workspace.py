@@ -269,18 +269,17 @@ class Run:
         self._base_hash = fingerprint.base_model_hash(cfg.base_model)
         self._code = stage_code(stage)  # as it is when the work starts, not when it ends
 
-    def save_json(self, name: str, value: Any) -> Path:
+    def save_json(self, name: str, value: Any) -> None:
         """Write `<name>.json`; NumPy and torch values become plain ones, NaN and infinities become null."""
         self._check_open()
-        return write_json(self.folder / (name if name.endswith(".json") else f"{name}.json"), value)
+        write_json(self.folder / (name if name.endswith(".json") else f"{name}.json"), value)
 
-    def figure(self, figure: Any, name: str) -> Path:
+    def figure(self, figure: Any, name: str) -> None:
         """Write a matplotlib figure to `figures/<name>.png` (100 dpi, the same bytes each time)."""
         self._check_open()
         path = self.folder / "figures" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
-        return path
 
     def model_folder(self, name: str = "model") -> Path:
         """A new folder for a checkpoint; only .safetensors weights are accepted by `finish`."""
@@ -346,7 +345,7 @@ class Run:
             _rename(temporary, final)
         return read_json(final / "result.json") | {"folder": final}
 
-    def finish(self, metrics: dict[str, Any]) -> Path:
+    def finish(self, metrics: dict[str, Any]) -> None:
         """Write metrics and manifest, put the folder in place, free the stage. `metrics["key_figure"]` is
         shown by `status`."""
         self._check_open()
@@ -390,7 +389,6 @@ class Run:
         self.workspace.swap(self.folder, self.stage.name)
         self.folder = self.workspace.root / self.stage.name
         self._lock.release()
-        return self.folder
 
     def _check_open(self) -> None:
         if not self._lock.held:

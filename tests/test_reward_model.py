@@ -155,13 +155,17 @@ def test_inv04_learns_32_pairs(features):
 
 
 def test_inv04_shuffled_labels_teach_nothing():
-    """Over four seeds the held-out accuracy averages about one half, where true labels give more than 0.9."""
-    held_out, results = make_pairs(150, seed=9), []
-    for seed in range(6):
+    """Held-out accuracy averages about one half over seeds, where one pass over true labels gives 1."""
+    held_out = make_pairs(150, seed=9)
+
+    def held_out_accuracy(pairs, seed=0):
         model = GPT2RewardModel(tiny_model(seed))
-        train_reward_model(model, TOKENIZER, shuffled_labels(make_pairs(64, seed), seed), FAST)
-        results.append(evaluate_reward_model(model, TOKENIZER, held_out).summary()["accuracy"])
-    assert abs(sum(results) / 6 - 0.5) < 0.25
+        train_reward_model(model, TOKENIZER, pairs, FAST)
+        return evaluate_reward_model(model, TOKENIZER, held_out).summary()["accuracy"]
+
+    control = [held_out_accuracy(shuffled_labels(make_pairs(256, seed), seed), seed) for seed in range(5)]
+    assert abs(sum(control) / 5 - 0.5) < 0.15 and max(control) < 0.8
+    assert held_out_accuracy(make_pairs(256)) > 0.97
 
 
 def test_shuffled_labels_swap_half_of_the_pairs():

@@ -68,7 +68,7 @@ def test_a_stage_runs_headless_and_its_copy_is_clean(place, capsys):
         "print(cfg.train.epochs, cfg.source['train.epochs'], os.path.basename(os.getcwd()), sys.executable == "
         + repr(sys.executable)
         + ")",
-        "stage_run.finish({'key_figure': 'loss 0.5'});",
+        "stage_run.finish({'key_figure': 'loss 0.5'})",
     ]
     put(place, "01", *source)
     before = {p: p.read_bytes() for p in (place / "notebooks").iterdir()}
@@ -162,11 +162,11 @@ def engine(place, monkeypatch):
             stage_run.save_json("private", [1])
             (stage_run.folder / "figures").mkdir()
             (stage_run.folder / "figures" / "loss.png").write_bytes(self.big)
-            folder = stage_run.finish({"key_figure": f"figure {stage.number}"})
+            stage_run.finish({"key_figure": f"figure {stage.number}"})
             nb = nbformat.read(place / "notebooks" / f"{stage.notebook}.ipynb", as_version=4)
             nb.cells[1].execution_count = 1
             headless.normalise(nb)
-            headless.write_notebook(nb, folder / f"{stage.notebook}.ipynb")
+            headless.write_notebook(nb, stage_run.folder / f"{stage.notebook}.ipynb")
 
     made = Engine()
     monkeypatch.setattr(run, "execute", made)

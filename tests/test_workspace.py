@@ -1,4 +1,4 @@
-"""src/workspace.py, fingerprint.py, jsonio.py: fresh / STALE / missing, atomic stages, the cache, kills at any instant."""
+"""src/workspace.py, fingerprint.py, jsonio.py: fresh / STALE / missing, atomic stages, the cache, kills."""
 
 from __future__ import annotations
 
@@ -167,11 +167,14 @@ def test_what_a_run_writes_and_reads(ws):
         run.parent("stage9")
     figure, axes = plt.subplots()
     axes.plot([1, 2])
-    first = run.figure(figure, "loss").read_bytes()
-    assert run.figure(figure, "again").read_bytes() == first
+    run.figure(figure, "loss")
+    run.figure(figure, "again")
+    assert len({path.read_bytes() for path in run.folder.rglob("*.png")}) == 1
     plt.close(figure)
     run.save_json("samples", [{"prompt": "x"}])
-    folder = run.finish({})
+    run.finish({})
+    folder = ws.folder("04")
+    assert run.folder == folder
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == {
         *("figures/loss.png", "figures/again.png", "samples.json", "metrics.json", "manifest.json"),
     }

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from ..runtime import autocast, malloc_environment, thread_count
+from src.runtime import autocast, malloc_environment, thread_count
 from .corpus import held_out_prose, training_paragraphs
 
 EOS = "<|endoftext|>"

@@ -1,0 +1,48 @@
+"""The report page and the README's results block are made from result files, and only from them."""
+
+import pytest
+
+from src.jsonio import write_json
+from src.report import MARKERS, build_report, claim_rows, read_stages, readme_results, write_readme
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    folder = tmp_path / "lab" / "stage2_instruction"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "loss.png").write_bytes(b"\x89PNG fake")
+    claim = {"effect": 0.25, "low": 0.2, "high": 0.3, "seeds": 3}
+    write_json(folder / "metrics.json", {"key_figure": "exact <0.5>", "claims": {"degenerate": claim}})
+    write_json(folder / "manifest.json", {"seeds": 3, "duration_seconds": 90.0, "peak_memory_mb": 1500})
+    return tmp_path / "lab"
+
+
+def test_the_page_is_self_contained_and_escaped(outputs):
+    page = build_report(outputs, outputs / "report.html").read_text(encoding="utf-8")
+    assert "exact &lt;0.5&gt;" in page and "data:image/png;base64" in page and "supported" in page
+    assert "http" not in page.replace("https://www.w3.org", "")
+
+
+def test_a_changed_result_changes_the_report(outputs):
+    assert claim_rows(read_stages(outputs))[0]["verdict"] == "supported"
+    claim = {"effect": -0.25, "low": -0.3, "high": -0.2, "seeds": 3}
+    write_json(outputs / "stage2_instruction" / "metrics.json", {"claims": {"degenerate": claim}})
+    assert claim_rows(read_stages(outputs))[0]["verdict"] == "not supported"
+
+
+def test_damaged_stages_are_left_out_and_nothing_is_an_error(outputs):
+    (outputs / "stage2_instruction" / "metrics.json").write_text("{")
+    assert read_stages(outputs) == {}
+    with pytest.raises(FileNotFoundError, match="src.run all"):
+        build_report(outputs, outputs / "report.html")
+
+
+def test_the_readme_block_is_renewed_between_its_markers(outputs, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{MARKERS[0]}\nold\n{MARKERS[1]}\nafter\n", encoding="utf-8")
+    write_readme(readme, outputs)
+    text = readme.read_text(encoding="utf-8")
+    assert text == f"before\n{readme_results(outputs)}\nafter\n" and "old" not in text and "+0.250" in text
+    readme.write_text("no markers", encoding="utf-8")
+    with pytest.raises(ValueError, match="markers"):
+        write_readme(readme, outputs)
