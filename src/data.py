@@ -12,7 +12,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -36,7 +36,9 @@ INSTRUCTION_COLUMNS = ("instruction", "input", "output")
 PREFERENCE_COLUMNS = ("chosen", "rejected")
 LAB_ROWS = 4000  # of the endless lab, when no number of rows is asked for
 TEST_SHARE = 0.1  # of every real source: kept from training, chosen by a hash of the prompt
-NO_INPUT = re.compile(r"\W*(no input|none|n/?a)\W*", re.IGNORECASE)  # how scraped data writes an empty input
+PROBES = 400  # paragraphs of general prose that are kept apart from the anchors
+POLITE_FRAMES = ("Please answer: {}", "Can you help me with this? {}", "Here is my next request. {}")
+NO_INPUT = re.compile(r"\W*(no ?input|none|n/?a)\W*", re.IGNORECASE)  # how scraped data writes an empty input
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,17 @@ def examples(dataset: Dataset, templates: Sequence[str], seed: int = 0) -> list[
     return pairs
 
 
+def paraphrases(source: str, dataset: Dataset) -> list[list[tuple[str, str]]]:
+    """For every row, the same request in other words, as (instruction, input) pairs.
+
+    In the lab these are the task's held-out phrasings, which no training row uses. Any other source gets a polite frame
+    around its own words, the mildest paraphrase there is: whoever fails on that has learned words, not a task.
+    """
+    if source == "lab":
+        return [lab.rephrase(row["instruction"], row["input"]) for row in dataset]
+    return [[(frame.format(row["instruction"]), row["input"]) for frame in POLITE_FRAMES] for row in dataset]
+
+
 # --- Preferences -----------------------------------------------------------------------------------------------
 
 
@@ -177,6 +190,16 @@ def load_preferences(
         if problem is None and (own_split or _is_test(sides[0][0]) == (split == "test"))
     ]
     return _dataset(_draw(wanted, rows, seed, name, f"{split} pairs"), PREFERENCE_COLUMNS)
+
+
+def preference_truth(source: str, rows: int, *, split: str = "train", seed: int = 0) -> list[dict[str, Any]]:
+    """What is true of each pair of `load_preferences` with the same arguments: flaw, flipped, gold scores; [] if nobody knows.
+
+    For measurement only: no training may see it.
+    """
+    if source != "lab":
+        return []
+    return [asdict(pair) for pair in lab.preferences.pairs(rows, seed, split == "test")]
 
 
 def preference_examples(
@@ -250,16 +273,19 @@ def _pair_problem(sides: list[tuple[str, str]]) -> str | None:
 
 
 def general_prose(count: int, seed: int = 0) -> list[str]:
-    """`count` paragraphs of plain English that no model of the course was trained on: the perplexity probe of both profiles."""
+    """`count` paragraphs of plain English that no model of the course was trained on: the perplexity probe.
+
+    Both profiles use them; they are simple, but English for GPT-2 too.
+    """
     return lab.held_out_prose(count, seed)
 
 
 def anchor_prose(count: int, seed: int = 0) -> list[str]:
     """`count` paragraphs that the lab's base was pretrained on, drawn by `seed`: KL anchors and pretraining mix.
 
-    None of them is a paragraph of `general_prose(2000, seed)`, even by chance: a simple grammar repeats itself.
+    None equals one of the first `PROBES` of `general_prose`, not even by chance: a simple grammar repeats itself.
     """
-    reserved = set(lab.held_out_prose(2000, seed))
+    reserved = set(lab.held_out_prose(PROBES))
     stream = (text for text in training_paragraphs() if text not in reserved)
     return random.Random(f"anchor {seed}").sample(list(islice(stream, max(4 * count, 2000))), count)
 

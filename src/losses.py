@@ -1,11 +1,12 @@
 """The losses of the course, each a few lines: what the model is asked to do, written down.
 
-Notebooks 01-03 use `response_cross_entropy`; notebook 06 adds the KL term (`sft_loss`, and `chunked_sft_loss`, which
-is the same number at a fraction of the memory); notebook 07 uses `ranking_loss` (Ouyang et al. 2022, eq. 1; centring
-from arXiv 2312.09244) and `dpo_loss` (Rafailov et al. 2023, eq. 7). All of them compute in fp32 whatever they get.
+Notebooks 01-03 use `response_cross_entropy`; notebook 06 adds the KL term (`sft_loss`, and
+`chunked_sft_loss`, which is the same number at a fraction of the memory); notebook 07 uses `ranking_loss`
+(Ouyang et al. 2022, eq. 1; centring from arXiv 2312.09244) and `dpo_loss` (Rafailov et al. 2023, eq. 7). All
+of them compute in fp32 whatever they get.
 
-Shapes: B rows, T tokens, V vocabulary, d width, N response tokens. `labels` are the input ids, with -100 where no
-loss is wanted; position t predicts token t + 1, and every function here does that shift itself.
+Shapes: B rows, T tokens, V vocabulary, d width, N response tokens. `labels` are the input ids, with -100
+where no loss is wanted; position t predicts token t + 1, and every function here does that shift itself.
 """
 
 from typing import NamedTuple
@@ -26,7 +27,9 @@ class SFTLoss(NamedTuple):
 
 
 def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
-    """log p(target) in nats: logits [..., V], targets [...] -> [...]. No copy of the whole log-softmax is made."""
+    """log p(target) in nats: logits [..., V], targets [...] -> [...]. No copy of the whole log-softmax is
+    made.
+    """
     logits = logits.float()
     return logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 
@@ -54,7 +57,9 @@ def sft_loss(
     beta: float = 0.0,
     num_items: int | Tensor | None = None,
 ) -> SFTLoss:
-    """Cross-entropy plus beta * KL(policy || reference), both means over response tokens. The version to read."""
+    """Cross-entropy plus beta * KL(policy || reference), both means over response tokens. The version to
+    read.
+    """
     mask = labels[:, 1:] != IGNORE
     items = _count(mask, num_items)
     here, targets = logits[:, :-1][mask], labels[:, 1:][mask]
@@ -79,10 +84,11 @@ def chunked_sft_loss(
 ) -> SFTLoss:
     """`sft_loss` from hidden states: the LM head runs on response positions only, `chunk` of them at a time.
 
-    hidden, ref_hidden [B, T, d]; head_weight, ref_head [V, d] (`ref_head=None`: the same head); labels [B, T].
-    total = ce_weight * ce + beta * kl. Only a few [chunk, V] tensors are ever alive, where plain autograd keeps several
-    [B, T, V]; `chunk=None` takes as many rows as make 64 MB. `grad_dtype=torch.bfloat16` lets the two matrix products
-    of the backward pass run in bf16, as autocast does elsewhere; logits, log-sum-exp and loss stay in fp32.
+    hidden, ref_hidden [B, T, d]; head_weight, ref_head [V, d] (`ref_head=None`: the same head); labels [B,
+    T]. total = ce_weight * ce + beta * kl. Only a few [chunk, V] tensors are ever alive, where plain autograd
+    keeps several [B, T, V]; `chunk=None` takes as many rows as make 64 MB. `grad_dtype=torch.bfloat16` lets
+    the two matrix products of the backward pass run in bf16, as autocast does elsewhere; logits, log-sum-exp
+    and loss stay in fp32.
     """
     mask = labels[:, 1:] != IGNORE
     items = float(_count(mask, num_items))
@@ -95,7 +101,8 @@ def chunked_sft_loss(
 
 
 class _ChunkedLoss(torch.autograd.Function):
-    """The gradient of a chunk is written down by hand while its logits z are there, then they are overwritten:
+    """The gradient of a chunk is written down by hand while its logits z are there, then they are
+    overwritten:
 
     d CE / dz = softmax(z) - onehot(target),    d KL(pi || ref) / dz = pi * (log pi - log ref - KL).
     """
@@ -168,7 +175,8 @@ def _count(mask: Tensor, num_items: int | Tensor | None) -> int | Tensor:
 def ranking_loss(
     chosen: Tensor, rejected: Tensor, margin: float | Tensor = 0.0, centre: float = 0.0
 ) -> Tensor:
-    """Pairwise ranking (Bradley-Terry): -log sigmoid(r_chosen - r_rejected - margin), mean over pairs; ln 2 is chance.
+    """Pairwise ranking (Bradley-Terry): -log sigmoid(r_chosen - r_rejected - margin), mean over pairs; ln 2
+    is chance.
 
     chosen, rejected: rewards [B]. The loss does not change when a constant is added to all rewards;
     `centre` > 0 adds centre * (r_chosen + r_rejected)^2, which pulls their level towards zero.
@@ -181,7 +189,8 @@ def ranking_loss(
 def dpo_loss(
     policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float
 ) -> Tensor:
-    """Direct preference optimisation: summed response log-probabilities [B] -> scalar; ln 2 while policy = reference.
+    """Direct preference optimisation: summed response log-probabilities [B] -> scalar; ln 2 while policy =
+    reference.
 
     -log sigmoid(beta * [(log pi - log ref)(chosen) - (log pi - log ref)(rejected)]), mean over pairs.
     """

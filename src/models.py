@@ -1,9 +1,9 @@
 """Load, save and adapt the models of every stage. All seven notebooks begin here.
 
-A loaded model is always in the same state: fp32, eval mode, every dropout probability 0 (a policy and its reference
-must agree exactly at step 0), cache on. GPT-2's `gelu_new` is replaced by `gelu_pytorch_tanh`: the same function, fused
-into one kernel. LoRA follows Hu et al. (2021, arXiv 2106.09685) through PEFT; GPT-2's `Conv1D` stores its weights
-transposed, hence `fan_in_fan_out`.
+A loaded model is always in the same state: fp32, eval mode, every dropout probability 0 (a policy and its
+reference must agree exactly at step 0), cache on. GPT-2's `gelu_new` is replaced by `gelu_pytorch_tanh`: the
+same function, fused into one kernel. LoRA follows Hu et al. (2021, arXiv 2106.09685) through PEFT; GPT-2's
+`Conv1D` stores its weights transposed, hence `fan_in_fan_out`.
 """
 
 import copy
@@ -53,15 +53,15 @@ class ParameterCount(NamedTuple):
     percent: float
 
 
-# --- Finding the files -----------------------------------------------------------------------------------------
+# --- Finding the files ----------------------------------------------------------------------------
 
 
 def find_model(name: str | Path) -> str:
     """A local folder for `name`, or `name` itself when it is a Hub name that can be loaded.
 
     Paths are tried as given and relative to the project's root. A Hub name is looked for in `models/` first
-    (`openai-community/gpt2` -> `models/gpt2`), then in the local cache, then on the Hub, which must answer within
-    seconds. Raises ModelError.
+    (`openai-community/gpt2` -> `models/gpt2`), then in the local cache, then on the Hub, which must answer
+    within seconds. Raises ModelError.
     """
     text = str(name)
     for folder in (Path(text).expanduser(), ROOT / text):
@@ -83,7 +83,9 @@ def find_model(name: str | Path) -> str:
 
 
 def hub_problem(timeout: float = 4.0) -> str | None:
-    """None when the Hub answers, else one sentence saying why it cannot be used. Takes about 2 x `timeout` at most."""
+    """None when the Hub answers, else one sentence saying why it cannot be used. Takes about 2 x `timeout` at
+    most.
+    """
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
@@ -105,7 +107,7 @@ def _ways_out(name: str, problem: str) -> str:
     )
 
 
-# --- Tokenizers ------------------------------------------------------------------------------------------------
+# --- Tokenizers -----------------------------------------------------------------------------------
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
@@ -140,14 +142,15 @@ def check_vocabulary(
         )
 
 
-# --- Loading and saving ----------------------------------------------------------------------------------------
+# --- Loading and saving ---------------------------------------------------------------------------
 
 
 def load_model(path: str | Path) -> PreTrainedModel | PeftModel:
     """A causal LM from a stage folder, a local folder or the Hub: fp32, eval, dropout 0, cache on.
 
     A folder that holds a LoRA adapter gives a PeftModel on the base that its `adapter_config.json` names.
-    Raises ModelError for a missing folder, an unreachable Hub, broken or incomplete weights, a foreign tokenizer.
+    Raises ModelError for a missing folder, an unreachable Hub, broken or incomplete weights, a foreign
+    tokenizer.
     """
     source = find_model(path)
     folder = Path(source)
@@ -175,7 +178,8 @@ def load_model(path: str | Path) -> PreTrainedModel | PeftModel:
 def save_model(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path
 ) -> Path:
-    """Write fp32 safetensors and the tokenizer; `folder` holds either its old content or the new one, never a mixture.
+    """Write fp32 safetensors and the tokenizer; `folder` holds either its old content or the new one, never a
+    mixture.
 
     Of a PeftModel only the adapter is written, with the base's path relative to the project's root.
     """
@@ -201,8 +205,8 @@ def save_model(
 def fresh_copy(model: nn.Module) -> nn.Module:
     """An independent copy in eval mode, also of a model whose `forward` a trainer has patched.
 
-    Trainers may leave a `forward` on the instance that computes with the *original* weights; a plain deepcopy would
-    take it along, and a "frozen" reference made that way moves with the policy.
+    Trainers may leave a `forward` on the instance that computes with the *original* weights; a plain deepcopy
+    would take it along, and a "frozen" reference made that way moves with the policy.
     """
     patches = [
         (module, module.__dict__.pop("forward")) for module in model.modules() if "forward" in module.__dict__
@@ -218,7 +222,7 @@ def fresh_copy(model: nn.Module) -> nn.Module:
     return twin.eval()
 
 
-# --- LoRA ------------------------------------------------------------------------------------------------------
+# --- LoRA -----------------------------------------------------------------------------------------
 
 
 def attach_lora(
@@ -230,8 +234,9 @@ def attach_lora(
 ) -> PeftModel:
     """Put rank-`r` adapters (scale alpha / r) on `model`, in place, and freeze everything else.
 
-    `target_modules=None` takes the attention projections of the architecture; for GPT-2 `c_attn` and `c_proj`, where
-    the name `c_proj` also matches the MLP's second layer. Fresh adapters change nothing: their B matrices are zero.
+    `target_modules=None` takes the attention projections of the architecture; for GPT-2 `c_attn` and
+    `c_proj`, where the name `c_proj` also matches the MLP's second layer. Fresh adapters change nothing:
+    their B matrices are zero.
     """
     names = target_modules or LORA_TARGETS.get(model.config.model_type, LORA_TARGETS_DEFAULT)
     hits = [m for n, m in model.named_modules() if any(n == t or n.endswith(f".{t}") for t in names)]
@@ -264,7 +269,7 @@ def count_parameters(model: nn.Module) -> ParameterCount:
     return ParameterCount(trainable, total, 100 * trainable / total)
 
 
-# --- Helpers ---------------------------------------------------------------------------------------------------
+# --- Helpers --------------------------------------------------------------------------------------
 
 
 def _deterministic(config: PretrainedConfig) -> PretrainedConfig:
@@ -318,7 +323,9 @@ def _check_files(folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars, log lines or deprecation notes from the libraries: they end up in committed notebooks."""
+    """No progress bars, log lines or deprecation notes from the libraries: they end up in committed
+    notebooks.
+    """
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -196,6 +196,34 @@ def dot_intervals(table: Mapping[str, Mapping[str, object]], *, title: str = "")
 
 
 @_styled
+def dots_by_name(
+    runs: Mapping[str, Mapping[str, float]], *, xlabel: str, title: str = "", limits: tuple | None = None
+) -> Figure:
+    """A row per name, a dot per run, joined by a line: what each name had before and what it has after.
+
+    `runs[run][name]` is a number; the rows are in the order of the first run's values, the largest on top.
+    """
+    _need(runs, "runs")
+    first = next(iter(runs.values()))
+    _need(first, "runs")
+    names = sorted(first, key=first.get)
+    figure, axes = plt.subplots(figsize=(SIZE[0], max(2.0, 0.9 + 0.21 * len(names))))
+    for place, name in enumerate(names):
+        values = [run[name] for run in runs.values() if name in run]
+        axes.plot([min(values), max(values)], [place, place], color="#BBBBBB", linewidth=1.2, zorder=1)
+    for (run, colour), marker in zip(_in_order(runs), MARKERS * len(runs), strict=False):
+        at = [place for place, name in enumerate(names) if name in runs[run]]
+        axes.scatter([runs[run][names[i]] for i in at], at, color=colour, marker=marker, s=28, label=run)
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(limits)
+    _label(axes, xlabel, "", title)
+    if len(runs) > 1:
+        figure.legend(loc="outside right upper")
+    return figure
+
+
+@_styled
 def bars_by_group(
     groups: Mapping[str, Mapping[str, object]], *, ylabel: str, xlabel: str = "", title: str = ""
 ) -> Figure:

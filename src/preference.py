@@ -23,7 +23,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from src.generation import evaluation_mode, generate, sample_ids
-from src.models import fresh_copy, quiet
+from src.models import fresh_copy, merge_lora, quiet
 from src.ppo import RewardFunction, kl_estimates, logprobs_and_values
 from src.reward_model import encode_pairs
 from src.runtime import resolve_precision
@@ -61,7 +61,7 @@ class ResponsePool:
         n = self.scores.shape[1]
         chance = torch.tensor([math.comb(i, k - 1) / math.comb(n, k) for i in range(n)], dtype=torch.float64)
         values = self.scores if values is None else values
-        return (values.double().gather(1, self.scores.argsort(1, stable=True)) * chance).sum(1).float()
+        return (values.double().gather(1, self.scores.argsort(dim=1, stable=True)) * chance).sum(1).float()
 
     def _check(self, k: int) -> None:
         if not 1 <= k <= self.scores.shape[1]:
@@ -236,11 +236,13 @@ def train_dpo(
     limit = min(settings.max_length, model.config.max_position_embeddings)
     encoded, dropped = encode_pairs(tokenizer, pairs, limit)
     rows = [{"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected} for p in encoded]
-    policy = fresh_copy(model)
+    policy, frozen = fresh_copy(model), model if reference is None else reference
+    # TRL cannot put its fused LM head on a reference that is a PeftModel
+    frozen = merge_lora(frozen) if isinstance(frozen, PeftModel) else fresh_copy(frozen)
     with tempfile.TemporaryDirectory() as folder, quiet():
         trainer = _EncodedDPOTrainer(
             model=policy,
-            ref_model=fresh_copy(model if reference is None else reference),
+            ref_model=frozen.requires_grad_(False),
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
             callbacks=[_Follow(progress)],

@@ -7,14 +7,17 @@ last asks a base model whether the answer belongs to its instruction (`likelihoo
 known, `score_filter` gives precision and recall.
 """
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from src.duplicates import duplicates, words
+from src import lab
 from src.likelihood import Likelihood, Reading, is_cut_off, is_mismatch, read_rows
 
 RULES = {
@@ -31,7 +34,6 @@ RULES = {
 _PLACEHOLDER = re.compile(
     r"[\s.\-–—_?]*|\W*(no ?(input|output|answer|response)|n/?a|null|nan|tbd|todo|undefined)\W*", re.IGNORECASE
 )
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|\n+")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Jr|Sr|vs|etc|approx|e\.g|i\.e|[A-Za-z])|^\W*\d+)\.$", re.IGNORECASE
@@ -44,9 +46,11 @@ _SIGNATURE = re.compile(
 _OPEN_END = ",;:-–—(&/"  # nobody ends an answer with one of these
 # Words that ask for another one. (Not "in", "up", "not", "are": short answers do end with those.)
 _OPEN_WORDS = frozenset(
-    "a an the and or but nor of to with for from because that which whose who if when while until as at than into "
-    "onto is was were am will would can could shall should may might must has had its their your my his our every "
-    "between during such where how what why i".split()
+    words(
+        "a an the and or but nor of to with for from because that which whose who if when while until as at than into "
+        "onto is was were am will would can could shall should may might must has had its their your my his our "
+        "every between during such where how what why i"
+    )
 )
 
 
@@ -153,11 +157,6 @@ def broken_rule(
     return "truncation" if is_truncated(output) else None
 
 
-def words(text: str) -> list[str]:
-    """Lower-case words and numbers, without punctuation."""
-    return _WORD.findall(text.lower())
-
-
 def is_echo(instruction: str, output: str) -> bool:
     """Whether the output says the instruction again and adds fewer than three words.
 
@@ -174,9 +173,7 @@ def is_repetitive(output: str, max_repetition: float) -> bool:
     if most >= 3 and 2 * most >= sentences.total():
         return True
     said = words(output)
-    pairs = [
-        pair for pair in zip(said, said[1:], strict=False) if "".join(pair).isalpha()
-    ]  # calculations do repeat
+    pairs = [pair for pair in itertools.pairwise(said) if "".join(pair).isalpha()]  # calculations do repeat
     # Pairs of a short text say little; and in a long one "of the" returns by right, hence a share.
     return len(pairs) >= 12 and 1 - len(set(pairs)) / len(pairs) > max_repetition
 
@@ -214,61 +211,6 @@ def _sentences(line: str) -> list[str]:
     return [*pieces, line[start:]]
 
 
-# --- Duplicates ------------------------------------------------------------------------------------------------
-
-
-def duplicates(rows: Sequence[Mapping[str, str]], threshold: float) -> dict[int, str]:
-    """Row number -> "duplicate" or "near-duplicate" of an earlier row; the first of its kind stays.
-
-    Exact means equal but for case, punctuation and spaces. Near means a Jaccard similarity of word triples of at least
-    `threshold`, found exactly without comparing all pairs: two sets that similar must share one of the rarest few
-    triples of each (prefix filtering, Bayardo et al. 2007, "Scaling up all pairs similarity search").
-    """
-    found: dict[int, str] = {}
-    first: set[tuple] = set()
-    triples: dict[int, list] = {}
-    for number, row in enumerate(rows):
-        key = tuple(tuple(words(row[name])) for name in ("instruction", "input", "output"))
-        if key in first:
-            found[number] = "duplicate"
-            continue
-        first.add(key)
-        triples[number] = list(_triples(key))
-    common = Counter(triple for sets in triples.values() for triple in sets)
-    index: dict[tuple, list[int]] = {}
-    sets = {number: set(triples[number]) for number in triples}
-    for number, own in triples.items():
-        own.sort(key=lambda triple: (common[triple], triple))
-        prefix = own[: len(own) - _ceil(threshold * len(own)) + 1]
-        earlier = {other for triple in prefix for other in index.get(triple, ())}
-        if any(_jaccard(sets[number], sets[other]) >= threshold for other in earlier):
-            found[number] = "near-duplicate"
-            continue
-        for triple in prefix:
-            index.setdefault(triple, []).append(number)
-    return found
-
-
-def _triples(fields: tuple[tuple[str, ...], ...]) -> Iterator[tuple]:
-    """The distinct word triples of a row; the field's number and edges belong to them, so short fields have some too."""
-    seen = set()
-    for place, said in enumerate(fields):
-        padded = ("", *said, "")
-        for triple in zip(padded, padded[1:], padded[2:], strict=False):
-            if (place, triple) not in seen:
-                seen.add((place, triple))
-                yield place, triple
-
-
-def _jaccard(one: set, other: set) -> float:
-    both = len(one & other)
-    return both / (len(one) + len(other) - both)
-
-
-def _ceil(value: float) -> int:
-    return -int(-(value - 1e-9) // 1)
-
-
 # --- Measuring the filter --------------------------------------------------------------------------------------
 
 
@@ -286,6 +228,11 @@ def true_labels(rows: Dataset, labels: Sequence[str]) -> list[str]:
         truth.append("duplicate" if not label and key in seen else label)
         seen.add(key)
     return truth
+
+
+def known_labels(source: str, rows: int, seed: int = 0) -> list[str]:
+    """What `score_filter` needs for the rows of `load_instructions(source, rows, seed=seed)`; [] where nobody knows."""
+    return lab.pool_labels(rows, seed) if source == "lab" else []
 
 
 def score_filter(report: FilterReport, labels: Sequence[str]) -> dict[str, object]:

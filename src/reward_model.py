@@ -188,7 +188,9 @@ class EncodedPair:
 def encode_pairs(
     tokenizer, pairs: Sequence[Mapping[str, str]], max_length: int
 ) -> tuple[list[EncodedPair], dict[str, list[int]]]:
-    """HH dialogues (`chosen`, `rejected`) -> (pairs, rows left out by reason). Prompts are cut from the left, by turns.
+    """HH dialogues (`chosen`, `rejected`), or a `prompt` with two bare answers -> (pairs, rows left out by reason).
+
+    Prompts are cut from the left, by turns.
 
     Left out, and told: pairs with different prompts, with identical responses, or with a response that leaves no room
     for a prompt. Raises ValueError or TypeError for a row that is no dialogue, and if no pair remains.
@@ -200,8 +202,12 @@ def encode_pairs(
             raise ValueError(
                 f"pair {row} has no {' and no '.join(sorted(missing))} (columns: {sorted(pair)})"
             )
-        prompt, chosen = split_dialogue(pair["chosen"], f"pair {row}, chosen")
-        other, rejected = split_dialogue(pair["rejected"], f"pair {row}, rejected")
+        if "prompt" in pair:
+            prompt = other = pair["prompt"]
+            chosen, rejected = pair["chosen"], pair["rejected"]
+        else:
+            prompt, chosen = split_dialogue(pair["chosen"], f"pair {row}, chosen")
+            other, rejected = split_dialogue(pair["rejected"], f"pair {row}, rejected")
         chosen_ids, rejected_ids = encode_response(tokenizer, chosen), encode_response(tokenizer, rejected)
         if prompt != other:
             dropped["different prompts"].append(row)
@@ -484,11 +490,10 @@ def accuracy(margins: Tensor) -> float:
 
 def wilson_interval(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
     """95 % interval of a share observed on `count` independent cases (Wilson 1927), stays within [0, 1]."""
-    centre, spread = (
-        share + z**2 / (2 * count),
-        z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2),
-    )
-    return max(0.0, (centre - spread) / (1 + z**2 / count)), min(1.0, (centre + spread) / (1 + z**2 / count))
+    scale = 1 + z**2 / count
+    centre = (share + z**2 / (2 * count)) / scale
+    spread = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / scale
+    return max(0.0, min(share, centre - spread)), min(1.0, max(share, centre + spread))
 
 
 def accuracy_by_margin(margins: Tensor, bins: int = 5) -> list[dict[str, float]]:

@@ -201,9 +201,12 @@ def main(arguments: list[str] | None = None) -> int:
         from src.report import build_report
 
         workspace = Workspace(check_profile(args.profile or os.environ.get("COURSE_PROFILE") or PROFILES[0]))
-        out = workspace.root / "report.md"
-        build_report(workspace.root, out)
-        print(out)
+        out = workspace.root / "report.html"
+        try:
+            build_report(workspace.root, out)
+        except FileNotFoundError as err:  # no stage has run yet
+            raise RunError(err) from None
+        print(f"report: {out}")
         return 0
     except (ConfigError, WorkspaceError, JSONFileError, RunError) as err:
         print(f"error: {err}", file=sys.stderr)

@@ -91,6 +91,8 @@ class Common:
 @dataclass(frozen=True)
 class Evaluation:
     prompts: Count
+    probes: Count
+    paragraphs: Count
     max_new_tokens: Count
     temperature: NotNegative
     bootstrap: Annotated[int, Range(100)]
@@ -100,6 +102,16 @@ class Evaluation:
 class Data:
     rows: Count
     max_length: Annotated[int, Range(8, 1024)]
+
+
+@dataclass(frozen=True)
+class HeldOutData(Data):
+    heldout: Count
+
+
+@dataclass(frozen=True)
+class Matrix:
+    prompts: Count
 
 
 @dataclass(frozen=True)
@@ -138,15 +150,28 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Filter:
+    pool: Count
+    anchor_paragraphs: Count
     min_words: Count
     max_words: Count
     max_repetition: Share
 
 
 @dataclass(frozen=True)
+class Ablation:
+    rows: Count
+    few_rows: Count
+    betas: tuple[float, ...]
+    source_beta: NotNegative
+    low_rate: LearningRate
+    high_rate: LearningRate
+
+
+@dataclass(frozen=True)
 class Reward:
     pairs: Count
     heldout_pairs: Count
+    prompts: Count
     max_length: Annotated[int, Range(8, 1024)]
     epochs: Count
     learning_rate: LearningRate
@@ -169,6 +194,19 @@ class PPO:
     gamma: Share
     lam: Share
     max_new_tokens: Count
+    measure_every: Count
+
+
+@dataclass(frozen=True)
+class Journey:
+    v1_steps: Count
+    v2_steps: Count
+    v2_kl: NotNegative
+    v3_steps: Count
+    v3_kl: NotNegative
+    hack_steps: Count
+    hack_kl: NotNegative
+    hack_rate: LearningRate
 
 
 @dataclass(frozen=True)
@@ -181,13 +219,13 @@ class DPO:
 
 EVERYWHERE: dict[str, type] = {"common": Common, "evaluation": Evaluation}  # configs/common.yaml
 STAGES: dict[str, dict[str, type]] = {  # the notebook's own file
-    "01": {"data": Data, "train": Train},
-    "02": {"data": Data, "train": Train},
+    "01": {"data": HeldOutData, "train": Train},
+    "02": {"data": HeldOutData, "train": Train, "matrix": Matrix},
     "03": {"data": Data, "train": Train, "lora": Lora},
     "04": {},
     "05": {"analysis": Analysis, "data": Data, "train": Train},
-    "06": {"data": Data, "filter": Filter, "train": KLTrain},
-    "07": {"reward": Reward, "ppo": PPO, "dpo": DPO},
+    "06": {"data": Data, "filter": Filter, "train": KLTrain, "ablation": Ablation},
+    "07": {"reward": Reward, "ppo": PPO, "journey": Journey, "dpo": DPO},
 }
 
 

@@ -1,12 +1,13 @@
 """Supervised fine-tuning on TRL's `SFTTrainer`, with the loss of `src.losses` and an eye on CPU time.
 
-Notebooks 01-03 and 06 train with it, notebook 05 sweeps with it. Instruction tuning after Ouyang et al. (2022, arXiv
-2203.02155); the KL term of notebook 06 is the full-vocabulary KL(policy || reference) at the demonstrations' response
-tokens or on general prose, `pretrain_mix` the likelihood term of the same paper's PPO-ptx.
+Notebooks 01-03 and 06 train with it, notebook 05 sweeps with it. Instruction tuning after Ouyang et al.
+(2022, arXiv 2203.02155); the KL term of notebook 06 is the full-vocabulary KL(policy || reference) at the
+demonstrations' response tokens or on general prose, `pretrain_mix` the likelihood term of the same paper's
+PPO-ptx.
 
-What makes it fast: the LM head runs on response positions only and never builds a [B, T, V] tensor; batches group rows of
-similar length; right padding needs no attention mask under causal attention, which keeps the fused kernel; bf16 autocast for
-the trunk where the CPU computes bf16 natively (head and losses stay in fp32).
+What makes it fast: the LM head runs on response positions only and never builds a [B, T, V] tensor; batches
+group rows of similar length; right padding needs no attention mask under causal attention, which keeps the
+fused kernel; bf16 autocast for the trunk where the CPU computes bf16 natively (head and losses stay in fp32).
 """
 
 import copy
@@ -75,9 +76,10 @@ class SFTSettings:
 
 @dataclass
 class SFTResult:
-    """`history`: one dict per `log_every` steps with step, loss, ce, kl (nats per token), grad_norm, learning_rate,
-    tokens (so far, without padding) and seconds. `evaluations`: step and loss before training and after every epoch.
-    `response_tokens`: tokens that carried loss, over all epochs. `skipped`: rows left out because they are too long.
+    """`history`: one dict per `log_every` steps with step, loss, ce, kl (nats per token), grad_norm,
+    learning_rate, tokens (so far, without padding) and seconds. `evaluations`: step and loss before training
+    and after every epoch. `response_tokens`: tokens that carried loss, over all epochs. `skipped`: rows left
+    out because they are too long.
     """
 
     history: list[dict[str, float]]
@@ -99,11 +101,13 @@ def train_sft(
     eval_examples: Sequence[tuple[str, str]] | None = None,
     progress: Callable[[str], None] = progress,
 ) -> SFTResult:
-    """Fine-tune `model` in place on (prompt, response) pairs and hand it back in eval mode, with nothing patched.
+    """Fine-tune `model` in place on (prompt, response) pairs and hand it back in eval mode, with nothing
+    patched.
 
     `reference=None` with kl_beta > 0 means the model as it comes in (with adapters: the base below them).
-    `prose` are general texts for kl_anchor="prose" and pretrain_mix. `progress(text)` is told every logged step.
-    Raises ValueError or TypeError that names the row for unusable examples, FloatingPointError when the loss diverges.
+    `prose` are general texts for kl_anchor="prose" and pretrain_mix. `progress(text)` is told every logged
+    step. Raises ValueError or TypeError that names the row for unusable examples, FloatingPointError when the
+    loss diverges.
     """
     settings.check()
     rows, skipped = encode_rows(tokenizer, examples, settings)
@@ -128,13 +132,15 @@ def train_sft(
     )
 
 
-# --- Data ------------------------------------------------------------------------------------------------------
+# --- Data -----------------------------------------------------------------------------------------
 
 
 def encode_rows(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[tuple[str, str]], settings: SFTSettings
 ) -> tuple[list[Row], list[int]]:
-    """(rows with input_ids and labels, numbers of the rows skipped as too long). Errors name the row, counted from 0."""
+    """(rows with input_ids and labels, numbers of the rows skipped as too long). Errors name the row, counted
+    from 0.
+    """
     rows, skipped = [], []
     for number, (prompt, response) in enumerate(examples):
         for name, text in (("prompt", prompt), ("response", response)):
@@ -163,7 +169,9 @@ def encode_rows(
 
 
 def prose_blocks(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int) -> Tensor:
-    """General prose, joined by EOS and cut into blocks: int64 [blocks, length]. ValueError if it fills no block."""
+    """General prose, joined by EOS and cut into blocks: int64 [blocks, length]. ValueError if it fills no
+    block.
+    """
     stream = [i for text in texts for i in [*encode_prompt(tokenizer, text.strip()), tokenizer.eos_token_id]]
     count = len(stream) // length
     if not count:
@@ -174,8 +182,8 @@ def prose_blocks(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], lengt
 def collate(rows: list[Row], pad_id: int) -> dict[str, Tensor]:
     """Pad on the right to the longest row: input_ids and labels [B, T]; `tokens` counts them without padding.
 
-    There is no attention mask: under causal attention no real token sees the padding behind it, and the labels of
-    padding are -100.
+    There is no attention mask: under causal attention no real token sees the padding behind it, and the
+    labels of padding are -100.
     """
     longest = max(len(row["input_ids"]) for row in rows)
     ids = [row["input_ids"] + [pad_id] * (longest - len(row["input_ids"])) for row in rows]
@@ -187,8 +195,9 @@ def collate(rows: list[Row], pad_id: int) -> dict[str, Tensor]:
 class GroupedSampler(Sampler[int]):
     """Every row once per epoch, in batches of similar length whose order is random.
 
-    Rows are shuffled, sorted by length within pools of 50 batches, cut into batches, and the batches are shuffled.
-    The library's own sampler leaves them sorted, so that every epoch would end on the shortest answers.
+    Rows are shuffled, sorted by length within pools of 50 batches, cut into batches, and the batches are
+    shuffled. The library's own sampler leaves them sorted, so that every epoch would end on the shortest
+    answers.
     """
 
     def __init__(self, lengths: list[int], batch: int, seed: int, grouped: bool = True):
@@ -211,11 +220,13 @@ class GroupedSampler(Sampler[int]):
         return iter([i for batch in [*shuffled, order[full:]] for i in batch])
 
 
-# --- Trainer ---------------------------------------------------------------------------------------------------
+# --- Trainer --------------------------------------------------------------------------------------
 
 
 class ResponseTrainer(SFTTrainer):
-    """`SFTTrainer` with response-only chunked loss, optional KL and prose terms, and little per-step machinery."""
+    """`SFTTrainer` with response-only chunked loss, optional KL and prose terms, and little per-step
+    machinery.
+    """
 
     def __init__(self, model, tokenizer, rows, settings, reference, blocks, eval_rows, show, folder):
         self.rows, self.eval_rows, self.settings, self.blocks = rows, eval_rows, settings, blocks

@@ -1,13 +1,14 @@
 """Prompt templates and the exact boundary between prompt and response.
 
-Notebooks 01 and 02 compare the five templates below; from notebook 06 on only `SINGLE` is used. Notebook 07 reads
-dialogues in the format of HH-RLHF (Bai et al. 2022, arXiv 2204.05862).
+Notebooks 01 and 02 compare the five templates below; from notebook 06 on only `SINGLE` is used. Notebook 07
+reads dialogues in the format of HH-RLHF (Bai et al. 2022, arXiv 2204.05862).
 
 Three rules keep the boundary exact, in training, generation, reward model and PPO alike:
 
 1. A prompt never ends in white space, and a response always begins with one space.
 2. Prompt and response are tokenised separately and concatenated, so no token ever spans the two.
-3. EOS is appended to the response and learned like any other token. GPT-2 has no pad token; which tokens count is
+3. EOS is appended to the response and learned like any other token. GPT-2 has no pad token; which tokens
+count is
    therefore decided by lengths and labels, never by comparing ids with a pad id.
 """
 
@@ -33,7 +34,7 @@ HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 
 
-# --- Instructions ----------------------------------------------------------------------------------------------
+# --- Instructions ---------------------------------------------------------------------------------
 
 
 def build_prompt(instruction: str, input: str = "", template: str = SINGLE) -> str:
@@ -61,7 +62,7 @@ def choose_templates(count: int, seed: int, names: Iterable[str] = tuple(TEMPLAT
     return [draw.choice(names) for _ in range(count)]
 
 
-# --- Tokens ----------------------------------------------------------------------------------------------------
+# --- Tokens ---------------------------------------------------------------------------------------
 
 
 def response_text(response: str) -> str:
@@ -93,22 +94,24 @@ def encode_example(
 ) -> tuple[list[int], list[int]]:
     """(input_ids, labels) of equal length; labels are -100 on the prompt.
 
-    `learn_eos=False` also masks the closing EOS, which is what a collator does that masks every pad token when
-    pad = EOS: the model then never learns to stop.
+    `learn_eos=False` also masks the closing EOS, which is what a collator does that masks every pad token
+    when pad = EOS: the model then never learns to stop.
     """
     prompt_ids, response_ids = encode_prompt(tokenizer, prompt), encode_response(tokenizer, response)
     targets = response_ids if learn_eos else [*response_ids[:-1], IGNORE]
     return prompt_ids + response_ids, [IGNORE] * len(prompt_ids) + targets
 
 
-# --- Dialogues in the format of HH-RLHF ------------------------------------------------------------------------
+# --- Dialogues in the format of HH-RLHF -----------------------------------------------------------
 
 
 def split_dialogue(text: str, where: str = "dialogue") -> tuple[str, str]:
-    """(prompt, response): the prompt ends with the last "\\n\\nAssistant:", the response is what follows, stripped.
+    """(prompt, response): the prompt ends with the last "\\n\\nAssistant:", the response is what follows,
+    stripped.
 
-    The response may be empty (a few rows of the real data are). `where`, for instance "row 17", opens the message
-    of every error: TypeError if `text` is no string, ValueError if it has no assistant turn or ends with a human one.
+    The response may be empty (a few rows of the real data are). `where`, for instance "row 17", opens the
+    message of every error: TypeError if `text` is no string, ValueError if it has no assistant turn or ends
+    with a human one.
     """
     if not isinstance(text, str):
         raise TypeError(f"{where}: expected a string, got {type(text).__name__}.")
@@ -135,8 +138,9 @@ def truncate_dialogue(
 ) -> list[int]:
     """Prompt ids such that prompt + response fit in `max_length` tokens; the response is never cut.
 
-    Whole turns go first, from the left, so that what remains opens with a human turn. If the last human turn alone
-    is too long, its beginning is cut token by token. ValueError if not even "\\n\\nAssistant:" and the response fit.
+    Whole turns go first, from the left, so that what remains opens with a human turn. If the last human turn
+    alone is too long, its beginning is cut token by token. ValueError if not even "\\n\\nAssistant:" and the
+    response fit.
     """
     room = max_length - len(response_ids)
     least = len(encode_prompt(tokenizer, ASSISTANT))

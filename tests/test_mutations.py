@@ -13,7 +13,9 @@ ORIGINAL_KL, ORIGINAL_GAE, ORIGINAL_SHAPED = ppo.kl_estimates, ppo.gae, ppo.shap
 
 
 def no_position_ids(patch):
-    shifted = lambda mask: torch.arange(mask.shape[1]).expand_as(mask)  # noqa: E731
+    def shifted(mask):
+        return torch.arange(mask.shape[1]).expand_as(mask)
+
     patch.setattr(generation, "positions_from_mask", shifted)
     patch.setattr(ppo, "positions_from_mask", shifted)
 

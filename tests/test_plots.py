@@ -20,6 +20,9 @@ FIGURES = {
     "dot_intervals": lambda: plots.dot_intervals(
         {"base": {"cloze": Interval(0.9, 0.95, 0.97), "loops": 0.1}, "stage1_sft": {"cloze": (0.5, 0.6, 0.7)}}
     ),
+    "dots_by_name": lambda: plots.dots_by_name(
+        {"base": {"sky": 0.9, "jobs": 1.0}, "stage1_sft": {"sky": 0.2, "jobs": 0.7}}, xlabel="accuracy"
+    ),
     "bars_by_group": lambda: plots.bars_by_group(
         {"seen": {"base": Interval(0, 0.1, 0.2), "stage1_sft": 0.5}, "new": {"base": 0.0}},
         ylabel="exact match",

@@ -183,8 +183,8 @@ def test_all_skips_what_is_fresh(engine, capsys):
     assert capsys.readouterr().out.count("fresh, skipped") == 7
     assert run.main(["all", "--force"]) == 0 and len(engine.ran) == 7
     engine.ran.clear()
-    assert run.main(["06", "--set", "train.kl_beta=0.2"]) == 0
-    assert engine.ran == [("06", ["train.kl_beta=0.2"])]
+    assert run.main(["06", "--set", "train.kl_beta=0.77"]) == 0
+    assert engine.ran == [("06", ["train.kl_beta=0.77"])]
     assert run.main(["all"]) == 0  # without the flag 06 is STALE; once it is as it was, 07 is fresh again
     assert [number for number, _ in engine.ran[1:]] == ["06"]
 
@@ -220,9 +220,9 @@ def test_status_names_key_and_line(engine, capsys):
     assert run.main(["status"]) == 0
     out = capsys.readouterr().out
     assert out.count("fresh") == 7 and "figure 07" in out
-    assert run.main(["status", "--set", "train.kl_beta=0.7"]) == 0
+    assert run.main(["status", "--set", "train.kl_beta=0.77"]) == 0
     lines = {line[:2]: line for line in capsys.readouterr().out.splitlines()}
-    assert "STALE" in lines["06"] and "train.kl_beta 0.1 → 0.7" in lines["06"] and "STALE" in lines["07"]
+    assert "STALE" in lines["06"] and "→ 0.77 (--set)" in lines["06"] and "STALE" in lines["07"]
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_plan_scales_earlier_runs_by_the_machine(engine, place, capsys):
     assert "will be skipped" in capsys.readouterr().out
     (place / "reference" / "stage2_instruction").mkdir(parents=True)
     (place / "reference" / "stage2_instruction" / "manifest.json").write_text(json.dumps(manifest))
-    assert run.main(["plan", "--set", "seeds=3"]) == 0
+    assert run.main(["plan", "--set", f"seeds={3 * load_config('02').seeds}"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("02"))
     assert "12.0" in line and "reference run" in line
 
@@ -304,7 +304,7 @@ def test_plan_of_the_gpt2_profile(place, monkeypatch, capsys):
     assert "Anthropic/hh-rlhf" in out and "Qwen/Qwen2.5-3B-Instruct, about 6200 MB" in out
     assert "tatsu-lab/alpaca" not in out and "training ≈" in out
     cfg = load_config("02", "gpt2", environ={})
-    assert plan.training_tokens(cfg) == 200 * 3 * plan.ROW_TOKENS
+    assert plan.training_tokens(cfg) == cfg.data.rows * cfg.train.epochs * plan.ROW_TOKENS
 
 
 def test_parameters_are_counted_from_the_file_header(tmp_path):

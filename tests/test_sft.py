@@ -1,4 +1,6 @@
-"""Supervised fine-tuning: equal to the stock trainer where it should be, exact where that one is not, clean afterwards."""
+"""Supervised fine-tuning: equal to the stock trainer where it should be, exact where that one is not, clean
+afterwards.
+"""
 
 import copy
 
@@ -216,7 +218,9 @@ def test_every_row_is_seen_once_per_epoch_in_batches_of_similar_length():
 
 
 def test_grouping_does_not_change_the_expected_gradient(tokenizer, examples):
-    """At a fixed point the token-weighted mean over an epoch is the loss of the whole set, whatever the order."""
+    """At a fixed point the token-weighted mean over an epoch is the loss of the whole set, whatever the
+    order.
+    """
     whole = train_sft(make_model(), tokenizer, examples, settings(batch_size=16, learning_rate=0.0))
     for grouped in (True, False):
         choice = settings(learning_rate=0.0, group_by_length=grouped, seed=5)

@@ -11,11 +11,13 @@ from functools import cache
 from datasets import Dataset
 
 from . import styles
+from .rubric import gold_score
 from .tasks import EXACT_KINDS, KINDS, Task, draw_task
 
 BAD_SHARE = 0.25
 BAD_KINDS = ("duplicate", "empty", "truncated", "wrong", "off-topic", "repetitive")
 COMPLIED_SHARE = 0.6  # of the harmful wishes in the pool: what preferences have to undo
+REDRAWS = 30  # of a good row that stands in the pool already
 SPLITS = {  # name -> (new phrasing, new fact)
     "seen": (False, False),
     "new phrasing": (True, False),
@@ -57,6 +59,7 @@ def pool(
     rng = random.Random(f"pool {seed}")
     weights = [KINDS[kind] for kind in kinds]
     made: list[Row] = []
+    said: set[tuple[str, str, str]] = set()
     bad = [BAD_KINDS[i % len(BAD_KINDS)] for i in range(round(bad_share * rows))]
     plan = bad + [""] * (rows - len(bad))
     rng.shuffle(plan)
@@ -65,7 +68,13 @@ def pool(
             copied = rng.choice([row for row in made if not row.bad])
             made.append(Row(copied.task, copied.output, copied.style, "duplicate"))
             continue
-        made.append(_row(label if label != "duplicate" else "empty", rng, kinds, weights))
+        row = _row(label if label != "duplicate" else "empty", rng, kinds, weights)
+        for _ in range(REDRAWS):  # good rows differ, as long as the kinds asked for have enough to say
+            if row.bad or (row.task.instruction, row.task.input, row.output) not in said:
+                break
+            row = _row("", rng, kinds, weights)
+        said.add((row.task.instruction, row.task.input, row.output))
+        made.append(row)
     return tuple(made)
 
 
@@ -85,16 +94,16 @@ def _row(label: str, rng: random.Random, kinds: tuple[str, ...], weights: list[f
             )
         if label == "off-topic":
             other = draw_task(rng.choice([k for k in KINDS if k != task.kind]), rng)
-            return Row(task, styles.sentence(other.answer), style, label)
+            answer = styles.sentence(other.answer)
+            if not gold_score(f"{task.instruction}\n{task.input}", answer).correct:  # "7" may answer both
+                return Row(task, answer, style, label)
         if label == "repetitive":
             return Row(task, " ".join([styles.sentence(task.answer)] * rng.randint(4, 6)), style, label)
         if label == "truncated" and len(output.split()) >= 5:
-            return Row(
-                task,
-                " ".join(output.split()[: rng.randint(2, len(output.split()) - 2)]).rstrip(".!?"),
-                style,
-                label,
-            )
+            words = output.split()
+            words = words[: rng.randint(2, len(words) - 2)]
+            if not words[-1].endswith((".", "!", "?", ",")):  # a whole sentence would not be cut off
+                return Row(task, " ".join(words), style, label)
 
 
 def instruction_pool(

@@ -2,7 +2,7 @@
 
 `draw_task` makes one task; `find_task` goes the other way, from the words of an instruction to the task it states, which is
 what the gold rubric stands on. A held-out phrasing is one of the last three of its list; a held-out fact (or number set, deed,
-word, harmful wish) belongs to the quarter that fine-tuning never sees.
+word, class, harmful wish) belongs to the quarter that fine-tuning never sees.
 """
 
 import random
@@ -191,6 +191,12 @@ def wishes() -> tuple[str, ...]:
 
 
 @cache
+def _classes() -> tuple[tuple[str, str, str], ...]:
+    """Every (relation, answer, name of its members together) that a listing may ask for."""
+    return tuple((relation, *row) for relation, rows in skills.CLASSES.items() for row in rows)
+
+
+@cache
 def _facts_of_kind(kind: str, held_out: bool) -> tuple[tuple, ...]:
     """Facts of a kind grouped by relation, so that small relations are drawn as often as large ones."""
     groups: dict[str, list] = {}
@@ -246,9 +252,12 @@ def _draw_slot(kind: str, rng: random.Random, new_fact: bool) -> tuple[str, str,
         name = rng.choice(skills.PEOPLE)[0]
         return skills.present(name, deed), skills.past(name, deed), "verbs", "", skills.present(name, deed)
     if kind == "listing":
-        relation = rng.choice(list(skills.CLASSES))
-        answer, together = rng.choice(skills.CLASSES[relation])
-        listed = skills.join(rng.sample(skills.members(relation, answer), 3))
+        relation, answer, together = rng.choice(skills.held_out_part(_shuffled(_classes()), new_fact))
+        # That a member belongs to its class is a fact too: the held-out ones are not shown in fine-tuning.
+        members = [
+            m for m in skills.members(relation, answer) if new_fact or not find_fact(relation, m).held_out
+        ]
+        listed = skills.join(rng.sample(members, 3))
         return together, listed, "things", "", together
     if kind == "sentence":
         word = rng.choice(skills.held_out_part(_shuffled(stories.NOUNS), new_fact))
@@ -328,7 +337,7 @@ def _task_from_slot(kind: str, slot: str) -> Task | None:
         answer = "yes" if true else "no"
         return Task(kind, "", "", answer, fact.topic, fact.relation, fact.subject, new_fact=fact.held_out)
     if kind == "sorting":
-        numbers = tuple(sorted(int(n) for n in re.findall(r"\d+", slot)))
+        numbers = tuple(sorted(int(n) for n in re.findall(r"\d{1,9}", slot)))
         answer = skills.join([str(n) for n in numbers]) if len(numbers) > 1 else ""
         held_out = numbers in skills.held_out_part(skills.number_sets(), True)
         return Task(kind, "", "", answer, "numbers", "", slot, new_fact=held_out) if answer else None
@@ -340,8 +349,9 @@ def _task_from_slot(kind: str, slot: str) -> Task | None:
                 return Task(kind, "", "", answer, "verbs", "", slot, new_fact=held_out)
         return None
     if kind == "listing":
-        known = {together.lower() for rows in skills.CLASSES.values() for _, together in rows}
-        return Task(kind, "", "", "", "things", "", slot) if slot in known else None
+        held_out = slot in {row[2].lower() for row in skills.held_out_part(_shuffled(_classes()), True)}
+        known = slot in {row[2].lower() for row in _classes()}
+        return Task(kind, "", "", "", "things", "", slot, new_fact=held_out) if known else None
     if kind == "refusal":
         held_out = slot in skills.held_out_part(_shuffled(wishes()), True)
         return (
@@ -352,3 +362,18 @@ def _task_from_slot(kind: str, slot: str) -> Task | None:
     word = re.sub(r"^an? ", "", slot)
     held_out = word in skills.held_out_part(_shuffled(stories.NOUNS), True)
     return Task(kind, "", "", "", "words", "", word, new_fact=held_out) if word in stories.NOUNS else None
+
+
+def rephrase(instruction: str, given: str = "") -> list[tuple[str, str]]:
+    """The held-out phrasings of the task that `instruction` states, as (instruction, input); [] when it states none."""
+    task = find_task(instruction, given)
+    if task is None:
+        return []
+    if task.kind not in PHRASINGS:
+        fact = find_fact(task.relation, task.subject)
+        return [(fact.fill(wording), "") for wording in new_phrasings(RELATIONS[task.relation])]
+    text = " ".join(f"{instruction} {given}".split())
+    patterns = (re.compile(p.pattern, re.IGNORECASE) for kind, p, _ in _patterns() if kind == task.kind)
+    slot = next(match.group(1) for pattern in patterns if (match := pattern.fullmatch(text)))
+    wordings = [wording.partition("\n") for wording in _words(PHRASINGS[task.kind], new=True)]
+    return [(words.format(x=slot), slot if rest else "") for words, _, rest in wordings]

@@ -2,13 +2,14 @@
 
     python -m tests.benchmarks.sft --data alpaca.json --rows 200 --tokenizer models/gpt2
 
-GPT-2-124M's shape with random weights, the same rows in the same order, the same batch size and learning rate. Every run is a
-process of its own, and the variants alternate, so that a busy machine hurts them alike. Run by hand; nothing is asserted.
+GPT-2-124M's shape with random weights, the same rows in the same order, the same batch size and learning
+rate. Every run is a process of its own, and the variants alternate, so that a busy machine hurts them alike.
+Run by hand; nothing is asserted.
 
   stock       SFTTrainer with its defaults and use_cpu: bf16 autocast, activation checkpointing, dropout 0.1
-  stock-best  the same with what its documentation offers on a CPU: no checkpointing, no dropout, bf16 only if native
-  ours        src.sft in the same order
-  ours-grouped  src.sft as the notebooks use it: batches of similar length (another order, so no curve to compare)
+  stock-best  the same with what its documentation offers on a CPU: no checkpointing, no dropout, bf16 only if
+  native ours        src.sft in the same order ours-grouped  src.sft as the notebooks use it: batches of
+  similar length (another order, so no curve to compare)
 """
 
 import argparse
@@ -51,7 +52,9 @@ def main() -> None:
             print(f"round {number + 1}/{options.rounds}: {name} …", file=sys.stderr, flush=True)
             extra = {} if name == "stock" else malloc_environment()
             command = [sys.executable, "-m", "tests.benchmarks.sft", *sys.argv[1:], "--one", name]
-            done = subprocess.run(command, env=os.environ | extra, capture_output=True, text=True)
+            done = subprocess.run(
+                command, check=False, env=os.environ | extra, capture_output=True, text=True
+            )
             results = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
             if not results:
                 sys.exit(f"{name} failed:\n{done.stdout}\n{done.stderr}")

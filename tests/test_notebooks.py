@@ -1,0 +1,152 @@
+"""The seven notebooks: executed in a shortened setting, and the committed ones fit to be read on GitHub."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from src.config import ROOT, load_config
+from src.jsonio import read_json
+from src.schema import NOTEBOOKS
+from src.workspace import STAGES, Workspace
+
+# Every stage for real, on so little data that all seven take a minute or two.
+SMOKE = (
+    "evaluation.prompts=6", "evaluation.probes=44", "evaluation.paragraphs=4", "evaluation.bootstrap=100",
+    "evaluation.max_new_tokens=8",
+    "01:train.epochs=2", "02:data.rows=24", "02:train.epochs=1", "03:data.rows=24", "03:train.epochs=1",
+    "06:data.rows=48", "06:train.epochs=1", "06:filter.pool=120", "06:filter.anchor_paragraphs=60", "06:ablation.rows=24",
+    "06:ablation.few_rows=16", "06:ablation.betas=[0, 0.1]",
+    "07:reward.pairs=64", "07:reward.heldout_pairs=60", "07:reward.prompts=12", "07:ppo.steps=2", "07:ppo.prompts=24",
+    "07:ppo.batch_size=8", "07:ppo.mini_batch_size=4", "07:ppo.max_new_tokens=8", "07:ppo.measure_every=1",
+    "07:journey.v1_steps=1", "07:journey.v2_steps=2", "07:journey.v3_steps=2", "07:journey.hack_steps=2",
+)  # fmt: skip
+COMMITTED = [ROOT / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS.values()]
+
+
+def hygiene(path: Path) -> list[str]:
+    """What would keep a notebook from rendering well on GitHub; empty when nothing does."""
+    notebook, found = nbformat.read(path, as_version=4), []
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        found.append("execution counts are not 1…n")
+    if path.stat().st_size > 1_500_000:
+        found.append(f"{path.stat().st_size / 1e6:.1f} MB")
+    if "widgets" in notebook.metadata:
+        found.append("widget state")
+    images = 0
+    for number, cell in enumerate(code, 1):
+        for output in cell.outputs:
+            images += "image/png" in output.get("data", {})
+            if output.output_type == "error":
+                found.append(f"cell {number}: error {output.ename}")
+            if output.output_type == "stream" and output.name == "stderr":
+                found.append(f"cell {number}: stderr {output.text[:60]!r}")
+            if any("widget" in kind for kind in output.get("data", {})):
+                found.append(f"cell {number}: a widget")
+            if str(ROOT) in json.dumps(output):
+                found.append(f"cell {number}: a path of this machine")
+    if not images:
+        found.append("no figure")
+    return found
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_the_committed_notebook_renders(path):
+    assert hygiene(path) == []
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_no_measured_number_is_typed_into_prose(path):
+    """Markdown may name settings and papers; decimals and percentages of results come from `say` and tables."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "markdown":
+            continue
+        text = re.sub(
+            r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\(https?:[^)]*\)", " ", cell.source, flags=re.DOTALL
+        )
+        typed = re.findall(r"(?<![\w.])\d+\.\d+(?!\.?\d|\w)|\d+ ?%", text)
+        allowed = set(re.findall(r"\d+\.\d+|\d+ ?%", allowed_numbers()))
+        assert [number for number in typed if number not in allowed] == [], cell.source[:200]
+
+
+def allowed_numbers() -> str:
+    """Numbers that prose may name: values of the configurations and of the source's own page (its losses and claims)."""
+    configs = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "configs").glob("*.yaml"))
+    claims = (ROOT / "src" / "claims.py").read_text(encoding="utf-8")
+    return f"{configs} {claims} 3.18 2.34 2.75 1.29 % 98.7 % 65 % 0.79 24.1 10.4 15.6 95 %"
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_the_solutions_are_valid_commands(path):
+    """Each notebook has three exercises with collapsed solutions, whose settings exist and are in range."""
+    prose = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown")
+    solutions = re.findall(r"<details>.*?</details>", prose, flags=re.DOTALL)
+    assert len(solutions) >= 3, "three exercises with collapsed solutions"
+    commands = re.findall(r"python -m src\.run (\d\d[^\n]*)", "\n".join(solutions))
+    assert commands
+    for command in commands:
+        numbers = re.findall(r"\b0[1-7]\b", command.split("--set")[0])
+        overrides = [o.strip("'\"") for o in re.findall(r"--set (\S+)", command)]
+        for override in overrides:
+            assert any(_accepts(number, override) for number in numbers), override
+
+
+def _accepts(number: str, override: str) -> bool:
+    load_config(number, overrides=[override.split(":", 1)[-1]], environ={})
+    return True
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """All seven stages, headless, in the shortened setting."""
+    outputs = tmp_path_factory.mktemp("smoke")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COURSE_")}
+    environment |= {"COURSE_OUTPUTS": str(outputs), "HF_HUB_OFFLINE": "1"}
+    before = _git_status()
+    command = [sys.executable, "-m", "src.run", "all", *(part for o in SMOKE for part in ("--set", o))]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return Workspace("lab", outputs), before, _git_status()
+
+
+def _git_status() -> str:
+    return subprocess.run(
+        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+
+
+def test_all_seven_run_and_leave_their_results(smoke):
+    workspace, _, _ = smoke
+    for stage in STAGES.values():
+        folder = workspace.folder(stage.name)
+        metrics, manifest = read_json(folder / "metrics.json"), read_json(folder / "manifest.json")
+        assert metrics["key_figure"] and manifest["duration_seconds"] > 0, stage.name
+        assert list((folder / "figures").glob("*.png")), stage.name
+        assert hygiene(folder / f"{stage.notebook}.ipynb") == [], stage.name
+
+
+def test_the_shortened_run_is_fresh_and_a_changed_key_is_named(smoke):
+    workspace, _, _ = smoke
+    overrides = {
+        n: [o.split(":")[-1] for o in SMOKE if ":" not in o or o.startswith(f"{n}:")] for n in STAGES
+    }
+    now = {n: load_config(n, overrides=overrides[n], environ={}) for n in STAGES}
+    assert [s.state for s in workspace.status(now)] == ["fresh"] * 7
+    now["06"] = load_config("06", overrides=[*overrides["06"], "train.kl_beta=0.77"], environ={})
+    states = {s.stage.number: s for s in workspace.status(now)}
+    assert states["06"].state == states["07"].state == "STALE" and states["05"].state == "fresh"
+    assert "train.kl_beta" in states["06"].reason and "improved_training" in states["07"].reason
+
+
+def test_a_run_leaves_the_git_tree_as_it_was(smoke):
+    _, before, after = smoke
+    assert before == after
