@@ -27,6 +27,7 @@ class Claim:
     effect: str  # what is measured, in words, with its unit
     above: bool = True  # whether the claim says that the effect is above the threshold
     threshold: float = 0.0
+    exact: bool = False  # a count, the same for every seed
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -35,11 +36,12 @@ CLAIMS: tuple[Claim, ...] = (
           "exact match on the trained rows minus on new phrasings of the same facts"),
     Claim("no_paraphrase", "01", "No generalisation to paraphrased questions",
           "exact match on paraphrases of the trained questions", False, 0.5),
-    Claim("lower_loss", "02", "Lower loss than stage 1", "stage 2 loss minus stage 1 loss, nats a token", False),
+    Claim("lower_loss", "02", "Lower loss than stage 1", "loss on the same held-out rows, stage 2 minus stage 1, nats a token", False),
     Claim("degenerate", "02", "Outputs became repetitive and degenerate", "loop rate of stage 2 minus the base's"),
     Claim("forgetting", "02", "Catastrophic forgetting of base knowledge",
           "cloze accuracy of stage 2 minus the base's", False, -0.05),
-    Claim("fewer_parameters", "03", "98.7 % fewer trainable parameters", "share of parameters not trained", True, 0.95),
+    Claim("fewer_parameters", "03", "98.7 % fewer trainable parameters", "share of GPT-2 124M's parameters not trained", True, 0.985,
+          exact=True),
     Claim("lora_keeps", "03", "LoRA preserves base knowledge better",
           "cloze accuracy kept, LoRA minus full fine-tuning at equal instruction following"),
     Claim("lora_repeats", "03", "LoRA still shows repetitive outputs", "loop rate of stage 3 minus the base's"),
@@ -83,7 +85,7 @@ def verdict(claim: Claim, found: Mapping[str, Any], min_seeds: int = MIN_SEEDS) 
     low, high = found["low"] - claim.threshold, found["high"] - claim.threshold
     if not claim.above:
         low, high = -high, -low
-    if found["seeds"] < min_seeds or low <= 0 <= high:
+    if (found["seeds"] < min_seeds and not claim.exact) or low <= 0 <= high:
         return "inconclusive"
     return "supported" if low > 0 else "not supported"
 

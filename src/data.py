@@ -8,6 +8,7 @@ skipped, counted and said.
 """
 
 import hashlib
+import math
 import random
 import re
 from collections import Counter
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -126,6 +128,29 @@ def usable_rows(
     if not kept:
         raise DataError(f"None of the {len(problems)} rows can be used: {describe(counts)}.")
     return dataset.select(kept), dict(counts)
+
+
+def narrow_rows(dataset: Dataset, count: int) -> Dataset:
+    """The `count` rows of `dataset` that are most alike: a narrow task, found in any data by the words of its instructions.
+
+    Instructions are compared by tf-idf cosine (rare words weigh more); the rows are the nearest neighbours of the row
+    whose neighbourhood is densest, most alike first. Raises DataError when there are fewer than `count` rows.
+    """
+    if not 1 <= count <= len(dataset):
+        raise DataError(
+            f"{count} narrow rows asked for, but there are {len(dataset)} rows: ask for 1 to that many."
+        )
+    bags = [set(re.findall(r"\w+", row["instruction"].lower())) for row in dataset]
+    seen = Counter(word for bag in bags for word in bag)
+    column = {word: number for number, word in enumerate(seen)}
+    vectors = np.zeros((len(bags), max(1, len(column))), dtype=np.float32)
+    for row, bag in zip(vectors, bags, strict=True):
+        for word in bag:
+            row[column[word]] = math.log(len(bags) / seen[word])
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    alike = vectors @ vectors.T
+    densest = np.partition(alike, -count, axis=1)[:, -count:].sum(1).argmax()
+    return dataset.select(np.argsort(-alike[densest], kind="stable")[:count].tolist())
 
 
 def examples(dataset: Dataset, templates: Sequence[str], seed: int = 0) -> list[tuple[str, str]]:

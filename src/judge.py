@@ -18,6 +18,8 @@ import torch
 
 from src.generation import evaluation_mode, left_pad, positions_from_mask
 from src.metrics import Interval, check_fits, hierarchical_interval, non_repetition, percentile_bounds
+from src.models import load_model, load_tokenizer
+from src.runtime import resolve_precision
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,47 @@ def _label_tokens(tokenizer, labels: Sequence[str]) -> dict[tuple[int, ...], lis
         if len(flat) != len(set(flat)):
             raise ValueError(f"the judge's tokenizer writes two of {', '.join(labels)} with the same token")
     return chosen
+
+
+# ---------------------------------------------------------------- which judge
+
+
+def load_judge(cfg) -> Judge:
+    """The judge that `cfg.judge` names: "gold" is the lab's rubric, anything else a causal LM (folder or Hub name).
+
+    An LLM judge runs in bf16 where the configured precision allows it. Raises ModelError when it cannot be loaded.
+    """
+    if cfg.judge == "gold":
+        return GoldJudge()
+    model = load_model(cfg.judge)
+    return LLMJudge(
+        model.bfloat16() if resolve_precision(cfg.precision) == "bf16" else model, load_tokenizer(cfg.judge)
+    )
+
+
+def describe_judge(judge: Judge) -> str:
+    """One sentence for the reader: who graded, how long a judgement took, whether the judge understood the question."""
+    if isinstance(judge, GoldJudge):
+        return "The judge is the lab's rubric, which knows the right answers."
+    cost = judge.cost
+    return (
+        f"The judge is `{judge.model.config.name_or_path}`: {cost.judgements} judgements at "
+        f"{cost.seconds_per_judgement:.2f} s; it put {cost.label_mass:.0%} of its probability on the permitted replies "
+        "(near 0 % its grades are noise)."
+    )
+
+
+def overall_grades(
+    judge: Judge, scores: Sequence[JudgeScore], stored: Sequence[Sequence[float]]
+) -> np.ndarray:
+    """What a ranking is made of, (training seeds, prompts).
+
+    The gold rubric's grades are in every stage's results, for all its seeds and prompts: `stored`. Another judge has
+    read the answers of one checkpoint: `scores`.
+    """
+    if isinstance(judge, GoldJudge):
+        return np.asarray(stored, dtype=float)
+    return np.array([[score.overall for score in scores]])
 
 
 # ---------------------------------------------------------------- rankings

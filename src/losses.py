@@ -19,7 +19,7 @@ IGNORE = -100
 
 
 class SFTLoss(NamedTuple):
-    """total = ce + beta * kl; nats per response token. Only `total` carries a gradient in `chunked_sft_loss`."""
+    """total = ce + beta * kl, in nats per response token. `chunked_sft_loss` differentiates only `total`."""
 
     total: Tensor
     ce: Tensor

@@ -77,15 +77,16 @@ def find_model(name: str | Path) -> str:
     local = ROOT / "models" / text.rsplit("/", 1)[-1]
     if (local / "config.json").is_file():
         return str(local)
-    if not isinstance(try_to_load_from_cache(text, "config.json"), str) and (problem := hub_problem()):
+    cached = try_to_load_from_cache(text, "config.json")
+    if isinstance(cached, str) and list(Path(cached).parent.glob("*.safetensors")):
+        return str(Path(cached).parent)  # asking the Hub for news would only cost time, or fail
+    if problem := hub_problem():
         raise ModelError(_ways_out(text, problem))
     return text
 
 
 def hub_problem(timeout: float = 4.0) -> str | None:
-    """None when the Hub answers, else one sentence saying why it cannot be used. Takes about 2 x `timeout` at
-    most.
-    """
+    """None when the Hub answers within about 2 x `timeout` seconds, else why it cannot be used."""
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
@@ -101,7 +102,7 @@ def _ways_out(name: str, problem: str) -> str:
     folder = f"models/{name.rsplit('/', 1)[-1]}"
     return (
         f"Cannot load {name!r}: {problem}. Three ways out:\n"
-        f"  1. put a copy into {folder} (config.json, model.safetensors, tokenizer files); it is found there;\n"
+        f"  1. put a copy into {folder} (config, safetensors, tokenizer files); it is found there;\n"
         "  2. use the lab profile, which needs no network: python -m src.run all --profile lab;\n"
         f"  3. on a machine with network access: hf download {name} --local-dir {folder}"
     )
@@ -258,7 +259,7 @@ def attach_lora(
 
 
 def merge_lora(model: PeftModel) -> PreTrainedModel:
-    """A plain model with W + (alpha / r) B A in place of the adapters; the PeftModel itself stays as it is."""
+    """A plain model with W + (alpha / r) B A in place of the adapters; the PeftModel stays as it is."""
     return fresh_copy(model).merge_and_unload().requires_grad_(True).eval()
 
 
@@ -348,6 +349,6 @@ def _reading(source: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"Cannot load the model in {source!r}: {reason} A damaged or incomplete folder must be written again: "
-            "re-run its stage, or download it again."
+            f"Cannot load the model in {source!r}: {reason} A damaged or incomplete folder must be "
+            "written again: re-run its stage, or download it again."
         ) from error

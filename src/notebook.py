@@ -49,7 +49,8 @@ def show_table(
 ) -> None:
     """Show a table with a caption; floats are rounded for reading, the saved results keep every digit."""
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
-    body = frame.to_html(index=False, float_format=lambda x: f"{x:.{decimals}f}", border=0, na_rep="–")
+    with pd.option_context("display.max_colwidth", None):
+        body = frame.to_html(index=False, float_format=lambda x: f"{x:.{decimals}f}", border=0, na_rep="–")
     display(HTML((f"<p><b>{html.escape(caption)}</b></p>" if caption else "") + body))
 
 

@@ -291,6 +291,24 @@ def heat_map(
 
 
 @_styled
+def levels_on_histogram(
+    values, levels: Mapping[str, Sequence[float]], *, xlabel: str, title: str = ""
+) -> Figure:
+    """How `values` are distributed and, below, the few levels that each code book has to represent them with."""
+    _need(levels, "levels")
+    figure, (top, below) = plt.subplots(2, 1, sharex=True, height_ratios=(4, 0.5 + 0.5 * len(levels)))
+    top.hist(np.asarray(values).ravel(), bins=120, density=True, color="#BBBBBB")
+    for place, (name, colour) in enumerate(_in_order(levels)):
+        below.vlines(levels[name], place - 0.35, place + 0.35, color=colour, linewidth=1.8)
+    below.set_yticks(range(len(levels)), list(levels))
+    below.set_ylim(len(levels) - 0.4, -0.6)
+    below.grid(visible=False)
+    _label(top, "", "density", title)
+    _label(below, xlabel, "")
+    return figure
+
+
+@_styled
 def frontier(
     points: Mapping[str, Sequence], *, xlabel: str, ylabel: str, title: str = "", connect: bool = True
 ) -> Figure:

@@ -143,9 +143,34 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class LoraSweep:
+    full_rates: Annotated[tuple[float, ...], Range(0, 0.1, open_low=True)]
+    lora_rates: Annotated[tuple[float, ...], Range(0, 0.1, open_low=True)]
+    ranks: Annotated[tuple[int, ...], Range(1)]
+
+
+@dataclass(frozen=True)
+class Compare:
+    prompts: Count
+
+
+@dataclass(frozen=True)
+class Sweep:
+    rates: Annotated[tuple[float, ...], Range(0, 0.1, open_low=True)]
+    sizes: Annotated[tuple[int, ...], Range(1)]
+    steps: Count
+    batch_size: Count
+    warmup: Share
+    max_length: Annotated[int, Range(8, 1024)]
+    validation: Count
+
+
+@dataclass(frozen=True)
 class Analysis:
-    batches: Count
     rows: Count
+    blocks: Annotated[int, Range(3)]
+    texts: Annotated[int, Range(2)]
+    directions: Count
 
 
 @dataclass(frozen=True)
@@ -221,9 +246,9 @@ EVERYWHERE: dict[str, type] = {"common": Common, "evaluation": Evaluation}  # co
 STAGES: dict[str, dict[str, type]] = {  # the notebook's own file
     "01": {"data": HeldOutData, "train": Train},
     "02": {"data": HeldOutData, "train": Train, "matrix": Matrix},
-    "03": {"data": Data, "train": Train, "lora": Lora},
-    "04": {},
-    "05": {"analysis": Analysis, "data": Data, "train": Train},
+    "03": {"data": HeldOutData, "train": Train, "lora": Lora, "sweep": LoraSweep},
+    "04": {"compare": Compare},
+    "05": {"sweep": Sweep, "analysis": Analysis},
     "06": {"data": Data, "filter": Filter, "train": KLTrain, "ablation": Ablation},
     "07": {"reward": Reward, "ppo": PPO, "journey": Journey, "dpo": DPO},
 }

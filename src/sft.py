@@ -253,7 +253,7 @@ class ResponseTrainer(SFTTrainer):
             raise ValueError(
                 f"{type(base).__name__} has a bias on its LM head, which the chunked loss does not support."
             )
-        # Called through the (possibly wrapped) model, so that adapters and distributed training see the forward.
+        # Called through the (possibly wrapped) model: adapters and distributed training must see the forward.
         base.forward = lambda input_ids, **_: trunk(input_ids=input_ids, use_cache=False).last_hidden_state
         self.watch = Stopwatch()
 
@@ -273,10 +273,12 @@ class ResponseTrainer(SFTTrainer):
         return self.accelerator.prepare(loader)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """CE on the response + beta * KL at the anchor + mix * CE on prose; nats per token of the whole step."""
+        """CE on the response + beta * KL at the anchor + mix * CE on prose, in nats per token of the step."""
         ids, at_response = inputs["input_ids"], self.beta if self.settings.kl_anchor == "response" else 0.0
         loss = self._loss(model, ids, inputs["labels"], at_response, num_items=num_items_in_batch)
-        total, kl, prose_ce = loss.total, loss.kl, torch.zeros(())
+        # num_items counts the tokens of all processes, and distributed training averages gradients over them.
+        processes = self.accelerator.num_processes
+        total, kl, prose_ce = loss.total * processes, loss.kl, torch.zeros(())
         if self.blocks is not None:
             pick = torch.randint(len(self.blocks), (self.settings.prose_batch,), generator=self.random)
             block, share = self.blocks[pick], 1 / self.current_gradient_accumulation_steps
@@ -284,25 +286,29 @@ class ResponseTrainer(SFTTrainer):
                 model, block, block, self.beta - at_response, ce_weight=self.settings.pretrain_mix
             )
             total = total + extra.total * share
-            kl, prose_ce = kl + extra.kl * share, extra.ce * share
+            kl, prose_ce = kl + extra.kl * share / processes, extra.ce * share / processes
         learned = (inputs["labels"][:, 1:] != IGNORE).sum()
         self.sums += torch.stack([loss.ce, kl, prose_ce, inputs["tokens"], learned])
-        # The divisor counts the tokens of every process, and distributed training averages the gradients over them.
-        return total * self.accelerator.num_processes
+        return total
 
     def _loss(self, model, ids: Tensor, labels: Tensor, beta: float, **options) -> SFTLoss:
         ref_hidden = ref_head = None
+        if beta:
+            # Its own context: autocast would keep what it casts here, without gradient, for the policy.
+            with torch.no_grad(), autocast(self.precision):
+                ref_hidden, ref_head = self._reference(model, ids)
         with autocast(self.precision):
-            if beta and self.reference is None:  # adapters on the reference: it is the model without them
-                with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
-                    ref_hidden = model(input_ids=ids)
-            elif beta:
-                with torch.no_grad():
-                    ref_hidden = self.reference.base_model(input_ids=ids, use_cache=False).last_hidden_state
-                ref_head = self.reference.get_output_embeddings().weight
             hidden = model(input_ids=ids)
         options["grad_dtype"] = self.grad_dtype
         return chunked_sft_loss(hidden, self.head.weight, labels, ref_hidden, ref_head, beta, **options)
+
+    def _reference(self, model, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Hidden states and head of the reference; without one, of the model with its adapters off."""
+        if self.reference is None:
+            with self.accelerator.unwrap_model(model).disable_adapter():
+                return model(input_ids=ids), None
+        hidden = self.reference.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        return hidden, self.reference.get_output_embeddings().weight
 
     def evaluate_rows(self) -> None:
         """Mean cross-entropy of the evaluation rows per response token, whatever the batches."""
@@ -376,6 +382,9 @@ def _arguments(settings: SFTSettings, folder: str) -> SFTConfig:
         logging_strategy="no",  # _Follow says when
         logging_nan_inf_filter=False,
         disable_tqdm=True,
+        log_level="error",
+        log_level_replica="error",
+        ddp_find_unused_parameters=False,
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
         learning_rate=settings.learning_rate,

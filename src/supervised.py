@@ -76,26 +76,52 @@ def _question(row: Mapping[str, str]) -> tuple[str, str]:
 # --- Cached runs -----------------------------------------------------------------------------------------------
 
 
+def train(run: Run, cfg: Config, rows: Draw, templates: Sequence[str], seed: int):
+    """A copy of the base, trained: (model, tokenizer, SFTResult). Of several templates, each row gets one at random."""
+    tokenizer, model = load_tokenizer(run.parent("base")), load_model(run.parent("base"))
+    pairs = examples(rows.train, templates, seed)  # (prompt, response); only the response is learned
+    heldout = examples(rows.heldout, templates, seed)  # their loss is measured after every epoch
+    runtime.seed_everything(seed)
+    result = train_sft(model, tokenizer, pairs, settings(cfg, seed), eval_examples=heldout)
+    return model, tokenizer, result
+
+
+def settings(cfg: Config, seed: int) -> SFTSettings:
+    """The section `train` of a stage's configuration as settings of the trainer."""
+    recipe = {name: value for name, value in asdict(cfg.train).items() if name != "templates"}
+    return SFTSettings(**recipe, max_length=cfg.data.max_length, precision=cfg.precision, seed=seed)
+
+
 def fine_tune(run: Run, cfg: Config, rows: Draw, templates: Sequence[str], seed: int) -> dict[str, Any]:
-    """Train a copy of the base with stage 1's and 2's recipe; the same rows, settings and seed are trained only once.
+    """`train`, with its model kept: the same rows, settings and seed are trained only once.
 
     Returns history, evaluations (held-out loss by epoch), steps, response_tokens and seconds; the model is in
     `result["folder"] / "model"`.
     """
-    recipe = {name: value for name, value in asdict(cfg.train).items() if name != "templates"}
-    settings = SFTSettings(**recipe, max_length=cfg.data.max_length, precision=cfg.precision, seed=seed)
-    pairs, heldout = examples(rows.train, templates, seed), examples(rows.heldout, templates, seed)
 
     def compute(folder):
-        runtime.seed_everything(seed)
-        model, tokenizer = load_model(run.parent("base")), load_tokenizer(run.parent("base"))
-        result = train_sft(model, tokenizer, pairs, settings, eval_examples=heldout)
+        model, tokenizer, result = train(run, cfg, rows, templates, seed)
         save_model(model, tokenizer, folder / "model")
         kept = ("history", "evaluations", "steps", "response_tokens", "seconds")
         return {name: getattr(result, name) for name in kept}
 
-    key = {"settings": asdict(settings), "data": json_hash([pairs, heldout])}
-    return run.cached("fine_tune", key, compute)
+    return run.cached("fine_tune", _key(cfg, rows, templates, seed), compute)
+
+
+def train_and_test(run: Run, cfg: Config, rows: Draw, templates: Sequence[str], seed: int) -> dict[str, Any]:
+    """`by_template` of a model that is trained for this test only and not kept."""
+
+    def compute(_):
+        model, tokenizer, _ = train(run, cfg, rows, templates, seed)
+        return by_template(model, tokenizer, cfg, rows.heldout)
+
+    key = _key(cfg, rows, templates, seed) | {"matrix": asdict(cfg.matrix), "base_seed": cfg.seed}
+    return run.cached("train_and_test", key | {"limit": cfg.evaluation.max_new_tokens}, compute)
+
+
+def _key(cfg: Config, rows: Draw, templates: Sequence[str], seed: int) -> dict[str, Any]:
+    data = json_hash([rows.train.to_list(), rows.heldout.to_list()])
+    return {"settings": asdict(settings(cfg, seed)), "templates": list(templates), "data": data}
 
 
 def measured(run: Run, cfg: Config, folder) -> dict[str, Any]:
@@ -172,6 +198,17 @@ def by_template(model, tokenizer, cfg: Config, heldout: Dataset) -> dict[str, di
         exact = [float(_same(text, item.answer)) for text, item in zip(texts, items, strict=True)]
         found[name] = {"exact": exact, "nll": row_losses(model, tokenizer, heldout, name)}
     return found
+
+
+def tested(run: Run, cfg: Config, folder, heldout: Dataset) -> dict[str, Any]:
+    """`by_template` of the model in `folder`, cached."""
+
+    def compute(_):
+        return by_template(load_model(folder), load_tokenizer(folder), cfg, heldout)
+
+    key = {"model": base_model_hash(str(folder)), "matrix": asdict(cfg.matrix), "base_seed": cfg.seed}
+    key |= {"heldout": json_hash(heldout.to_list()), "limit": cfg.evaluation.max_new_tokens}
+    return run.cached("by_template", key, compute)
 
 
 def row_losses(model, tokenizer, rows: Dataset, template: str) -> list[float]:

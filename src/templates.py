@@ -57,7 +57,7 @@ def build_prompt(instruction: str, input: str = "", template: str = SINGLE) -> s
 
 
 def choose_templates(count: int, seed: int, names: Iterable[str] = tuple(TEMPLATES)) -> list[str]:
-    """One template name for each of `count` examples, drawn uniformly: the template randomisation of stage 2."""
+    """A template name for each of `count` examples, drawn uniformly: stage 2's template randomisation."""
     draw, names = random.Random(seed), list(names)
     return [draw.choice(names) for _ in range(count)]
 
@@ -166,5 +166,5 @@ def truncate_pair(
     max_length: int,
     where: str = "pair",
 ) -> list[int]:
-    """`truncate_dialogue` with the longer response deciding, so that chosen and rejected see the same prompt."""
+    """`truncate_dialogue` where the longer response decides: chosen and rejected see the same prompt."""
     return truncate_dialogue(tokenizer, prompt, max(chosen_ids, rejected_ids, key=len), max_length, where)

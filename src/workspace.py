@@ -274,12 +274,13 @@ class Run:
         self._check_open()
         write_json(self.folder / (name if name.endswith(".json") else f"{name}.json"), value)
 
-    def figure(self, figure: Any, name: str) -> None:
+    def figure(self, figure: Any, name: str) -> Path:
         """Write a matplotlib figure to `figures/<name>.png` (100 dpi, the same bytes each time)."""
         self._check_open()
         path = self.folder / "figures" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
+        return path
 
     def model_folder(self, name: str = "model") -> Path:
         """A new folder for a checkpoint; only .safetensors weights are accepted by `finish`."""

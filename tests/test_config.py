@@ -89,7 +89,7 @@ def test_types_and_attribute_access():
         ("epochs", "epochs: 2.5", "train.epochs must be a whole number, not '2.5'"),
         ("epochs", "epochs: true", "train.epochs must be a whole number, not 'true'"),
         (
-            "schedule: cosine",
+            "schedule",
             "schedule: cosin",
             "must be one of cosine, linear, constant (did you mean cosine?)",
         ),

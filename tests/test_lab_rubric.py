@@ -252,9 +252,9 @@ ANSWERS = {
             ["No.", "I do not agree.", "No, a dog is a fish.", "Dogs like to play in the garden.", "no no no no no no no"],
         ),
         (
-            "Is it correct that the opposite of right is left?",
-            ["Yes.", "Yes, the opposite of right is left.", "Yes, that is correct."],
-            ["No.", "Yes, but no.", "Left.", "No, that is wrong."],
+            "Is it correct that the opposite of true is false?",
+            ["Yes.", "Yes, the opposite of true is false.", "Yes, that is correct."],
+            ["No.", "Yes, but no.", "False.", "No, that is wrong."],
         ),
     ],
     "sorting": [

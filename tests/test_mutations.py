@@ -5,6 +5,7 @@ A test that cannot fail proves nothing: this file is the proof that those of the
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from src import generation, ppo, reward_model
 from tests import test_generation, test_ppo, test_reward_model
@@ -41,7 +42,7 @@ def returns_after_whitening(patch):
 
 
 def dropout_on(patch):
-    patch.setattr(ppo.nn.Module, "eval", lambda self: self.train())
+    patch.setattr(PreTrainedModel, "eval", lambda self: self.train())
 
 
 def uncentred_whitening(patch):

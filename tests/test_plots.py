@@ -30,6 +30,9 @@ FIGURES = {
     "heat_map": lambda: plots.heat_map(
         [[0.1, 0.9], [0.5, np.nan]], ["r1", "r2"], ["c1", "c2"], label="cosine"
     ),
+    "levels_on_histogram": lambda: plots.levels_on_histogram(
+        [-1.0, -0.1, 0.0, 0.2, 1.0], {"even": [-1, 0, 1], "normal": [-1, -0.3, 0.3, 1]}, xlabel="weight"
+    ),
     "frontier": lambda: plots.frontier(
         {"PPO": [(0, 0.5, "start"), (1, 0.7)], "best-of-n": [(0, 0.5), (0.5, 0.6, 4)]},
         xlabel="√KL",
@@ -137,6 +140,12 @@ def test_heat_map_writes_its_numbers_and_can_diverge():
     assert image.get_clim() == (-0.5, 0.5)
     with pytest.raises(ValueError, match=r"shape \(1, 2\) for 2 rows"):
         plots.heat_map([[1, 2]], ["a", "b"], ["c"], label="x")
+
+
+def test_every_level_of_a_code_book_is_drawn_in_its_row():
+    below = FIGURES["levels_on_histogram"]().axes[1]
+    assert [len(lines.get_segments()) for lines in below.collections] == [3, 4]
+    assert [label.get_text() for label in below.get_yticklabels()] == ["even", "normal"]
 
 
 def test_frontier_keeps_the_order_and_writes_the_notes():

@@ -18,6 +18,7 @@ from src.likelihood import (
     is_mismatch,
     other_instructions,
     read_rows,
+    similar_instructions,
 )
 from src.quality import RULES, FilterReport, broken_rule, quality_filter, score_filter, true_labels
 
@@ -226,17 +227,34 @@ def test_readings_equal_the_hand_computed_ones(tokenizer):
     rows = capital_rows("Paris.", "Madrid.", "Lima.", "Lima")
     readings = read_rows(KnowsCapitals(), tokenizer, rows, Likelihood(others=4))
     low = 0.1 / len(WORDS)  # of each word that is not expected
-    entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(low))
-    right, wrong, rome_as_lima = readings[0], readings[2], readings[3]
+    right, wrong, peru = readings[0], readings[2], readings[3]
     assert right.fit == pytest.approx(
         math.log(0.9 / low), abs=1e-4
     )  # under the other countries it is unexpected
-    assert right.surprise == pytest.approx(-math.log(0.9) - entropy, abs=1e-4)
-    # "Lima" for Italy: unexpected there; Peru has the same answer and is therefore no comparison.
+    # "Lima" for Italy: unexpected there as elsewhere; Peru has the same answer and is therefore no comparison.
     assert wrong.fit == pytest.approx(0, abs=1e-4)
-    assert wrong.surprise == pytest.approx(-math.log(low) - entropy, abs=1e-4)
-    assert rome_as_lima.ending == pytest.approx(math.log(0.9 + low), abs=1e-4)  # "." or the end of the text
+    assert (
+        wrong.usual == pytest.approx(right.fit, abs=1e-4) and wrong.spread == 1.5
+    )  # the other three, all alike
+    assert peru.ending == pytest.approx(math.log(0.9 + low), abs=1e-4)  # "." or the end of the text
     assert [is_mismatch(r, Likelihood()) for r in readings] == [False, False, True, False]
+    clipped = read_rows(KnowsCapitals(), tokenizer, rows, Likelihood(others=4, tokens=1))
+    assert clipped[3].ending == 0.0  # not read to its end
+
+
+@pytest.mark.parametrize(
+    ("fit", "usual", "spread", "expected"),
+    [
+        (-1.0, 4.0, 2.0, True),
+        (0.1, 9.0, 2.0, False),  # fits its own instruction better than others
+        (-1.0, 1.4, 1.5, False),  # rows like it do not fit either: the base has no opinion on this kind
+        (-1.0, 4.0, 3.4, False),  # fits of this kind vary widely
+        (-10.0, 0.0, 3.0, True),  # hopeless, whatever is usual
+        (-10.0, 0.0, 7.0, False),  # but not where that is usual too
+    ],
+)
+def test_a_mismatch_is_held_against_rows_like_it(fit, usual, spread, expected):
+    assert is_mismatch(Reading(fit, usual, spread, 0.0), Likelihood()) is expected
 
 
 def test_mismatches_reach_the_report(tokenizer):
@@ -254,11 +272,11 @@ def test_answers_that_the_base_would_continue_are_cut_off(tokenizer):
         rows,
         base=KnowsCapitals(),
         tokenizer=tokenizer,
-        likelihood=Likelihood(max_ending=-2.0, min_surprise=99),
+        likelihood=Likelihood(max_ending=-2.0, max_fit=-99),
     )
     # "What is" is followed by 22 equally likely words (two of which would end it: log 2/22 = -2.4).
     assert report.removed["truncation"] == [1, 3] and "Rome." in report.kept["output"][:]
-    cut = Reading(fit=0, surprise=0, ending=-9)
+    cut = Reading(fit=0, usual=0, spread=1.5, ending=-9)
     assert not is_cut_off("Paris.", cut, Likelihood()) and not is_cut_off("Paris. Any", cut, Likelihood())
 
 
@@ -270,8 +288,8 @@ def test_batches_and_padding_change_nothing(tokenizer):
     together = read_rows(model, tokenizer, rows, Likelihood(batch_size=64, others=3))
     single = read_rows(model, tokenizer, rows, Likelihood(batch_size=1, others=3))
     for one, other in zip(together, single, strict=True):
-        assert (one.fit, one.surprise, one.ending) == pytest.approx(
-            (other.fit, other.surprise, other.ending), abs=1e-4
+        assert (one.fit, one.usual, one.ending) == pytest.approx(
+            (other.fit, other.usual, other.ending), abs=1e-4
         )
     # The same by the plain road: one text, all logits.
     prompt = tokenizer(as_prose(rows[0]))["input_ids"]
@@ -290,6 +308,22 @@ def test_instructions_become_prose():
     assert as_prose(row("", "Sort the numbers.", "3 2")) == "One day Anna asked Tom to sort the numbers. 3 2"
 
 
+def test_similar_instructions_share_rare_words():
+    asked = [
+        "What is the plural of ox?",
+        "What is the capital of Peru?",
+        "Name the capital of Peru.",
+        "Sing.",
+        "What is the plural of fox?",
+    ]
+    similar = similar_instructions([row("", text) for text in asked], 4)
+    assert [found[0] for found in similar[:3]] == [4, 2, 1] and similar[4][0] == 0
+    assert all(sorted([i, *found]) == [0, 1, 2, 3, 4] for i, found in enumerate(similar))
+    assert [found[:2] for found in similar_instructions([row("", text) for text in asked], 2)] == [
+        f[:2] for f in similar
+    ]
+
+
 def test_compared_instructions_differ_in_words_and_answer():
     rows = [
         *capital_rows("Paris.", "Rome", "rome.", "Lima."),
@@ -302,5 +336,5 @@ def test_compared_instructions_differ_in_words_and_answer():
         assert all(rows[j]["instruction"] != rows[i]["instruction"] for j in others)
     assert 2 not in picked[1] and 1 not in picked[2]  # the same answer
     assert picked == other_instructions(rows, 3, seed=0)
-    with pytest.raises(ValueError, match="at least two"):
+    with pytest.raises(ValueError, match="none to compare row 0 with"):
         other_instructions([row("a"), row("b")], 3, 0)

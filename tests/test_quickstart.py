@@ -35,7 +35,7 @@ def start(project, *words, **environment):
     return done
 
 
-def test_from_nothing_to_done_then_quick_then_repaired(project):
+def test_from_nothing_to_done_then_quick_then_changed(project):
     first = start(project, "run", "--set", "seeds=2")
     assert first.returncode == 0, first.stdout + first.stderr
     assert "making a virtual environment" in first.stdout and "installing the packages" in first.stdout
@@ -55,11 +55,34 @@ def test_from_nothing_to_done_then_quick_then_repaired(project):
     assert "installing" in start(project, "run").stdout  # the marker is of the old requirements only
 
     (project / "requirements.txt").write_text("# changed\n")
-    python = project / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    python.unlink()
-    repaired = start(project, "test", "--no-such-option")
-    assert "broken or belongs to another Python: making it anew" in repaired.stdout
-    assert "installing" in repaired.stdout and "No module named pytest" in repaired.stderr
+    tested = start(project, "test", "-x")
+    assert "making" not in tested.stdout and "installing" in tested.stdout
+    assert tested.returncode == 1 and "No module named pytest" in tested.stderr
+
+
+def test_a_broken_environment_is_made_anew(tmp_path, monkeypatch, capsys):
+    venv, made = tmp_path / ".venv", []
+
+    def run(command, **_):
+        if command[1] == "-c":  # is the environment sound?
+            return subprocess.CompletedProcess(
+                command, 0 if made else 1, f"{quickstart.short(sys.version_info)}".encode()
+            )
+        made.append(command)
+        return subprocess.CompletedProcess(command, 0, b"")
+
+    monkeypatch.setattr(quickstart.subprocess, "run", run)
+    (venv / "bin").mkdir(parents=True)
+    quickstart.make_venv(str(venv))
+    assert made == [[sys.executable, "-m", "venv", str(venv)]] and not venv.exists()
+    assert "broken or belongs to another Python: making it anew" in capsys.readouterr().out
+    venv.write_text("a file in the way")
+    made.clear()
+    quickstart.make_venv(str(venv))
+    assert len(made) == 1 and not venv.exists()
+    venv.mkdir()
+    quickstart.make_venv(str(venv))
+    assert len(made) == 1  # sound: left alone
 
 
 def test_too_old_python_and_full_disk():

@@ -74,7 +74,7 @@ def test_a_stage_runs_headless_and_its_copy_is_clean(place, capsys):
     before = {p: p.read_bytes() for p in (place / "notebooks").iterdir()}
     assert run.main(["01", "--set", "train.epochs=7"]) == 0
     out = capsys.readouterr().out
-    assert "01 stage1_sft" in out and "done in 0:0" in out and "loss 0.5" in out
+    assert "01 stage1_sft" in out and "done in " in out and "loss 0.5" in out
     assert {p: p.read_bytes() for p in (place / "notebooks").iterdir()} == before
     folder = place / "outputs" / "lab" / "stage1_sft"
     copy = nbformat.read(folder / "01_stage1_normal_sft.ipynb", as_version=4)

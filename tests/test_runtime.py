@@ -74,9 +74,11 @@ def test_precision(monkeypatch):
 
 def test_peak_memory_only_grows():
     before = runtime.peak_memory_mb()
-    block = np.ones(20_000_000)  # 160 MB
+    now = runtime.psutil.Process().memory_info().rss / 1e6
+    block = np.ones(int((before - now + 150) * 1e6 / 8))  # 150 MB above the peak so far
     after = runtime.peak_memory_mb()
     del block
+    # Linux counts pages per processor in batches: a few MB of slack
     assert 20 < before and after >= before + 100 and runtime.peak_memory_mb() >= after - 5
 
 

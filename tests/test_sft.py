@@ -3,6 +3,10 @@ afterwards.
 """
 
 import copy
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,7 +16,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 
 from src.losses import IGNORE, response_cross_entropy, sft_loss
-from src.models import attach_lora, fresh_copy
+from src.models import ROOT, attach_lora, fresh_copy
 from src.sft import GroupedSampler, SFTSettings, collate, encode_rows, prose_blocks, train_sft
 
 WORDS = [
@@ -58,13 +62,21 @@ GOLDEN = [
 
 @pytest.fixture(scope="module")
 def tokenizer():
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def examples():
+    return make_examples()
+
+
+def make_tokenizer():
     table = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token=WORDS[0]))
     table.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=table, eos_token=WORDS[0], pad_token=WORDS[0])
 
 
-@pytest.fixture(scope="module")
-def examples():
+def make_examples():
     """16 (prompt, response) pairs whose lengths all differ between neighbours."""
     animals, verbs, colours = (
         ("cat", "dog", "bird"),
@@ -158,10 +170,21 @@ def test_same_losses_as_the_stock_trainer(tokenizer, examples, tmp_path):
             return GroupedSampler([len(row["input_ids"]) for row in rows], 8, choice.seed)
 
     arguments = SFTConfig(
-        output_dir=str(tmp_path), use_cpu=True, bf16=False, activation_checkpointing=False, report_to="none",
-        save_strategy="no", logging_steps=1, disable_tqdm=True, num_train_epochs=2, learning_rate=choice.learning_rate,
-        weight_decay=0.1, per_device_train_batch_size=4, gradient_accumulation_steps=2, seed=choice.seed,
-    )  # fmt: skip
+        output_dir=str(tmp_path),
+        use_cpu=True,
+        bf16=False,
+        activation_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        logging_steps=1,
+        disable_tqdm=True,
+        num_train_epochs=2,
+        learning_rate=choice.learning_rate,
+        weight_decay=0.1,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+        seed=choice.seed,
+    )
     stock = Stock(make_model(), arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
     stock.train()
     logged = [row for row in stock.state.log_history if "loss" in row]
@@ -282,12 +305,14 @@ def test_logged_kl_is_that_to_the_given_reference(tokenizer, examples):
     assert torch.equal(reference.lm_head.weight, make_model(seed=1).lm_head.weight)
 
 
-def test_with_adapters_the_reference_is_the_base(tokenizer, examples):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_with_adapters_the_reference_is_the_base(tokenizer, examples, precision):
     model = attach_lora(make_model(), r=4)
-    result = train_sft(model, tokenizer, examples, settings(epochs=5, kl_beta=0.1, learning_rate=1e-2))
+    choice = settings(epochs=5, kl_beta=0.1, learning_rate=1e-2, precision=precision)
+    result = train_sft(model, tokenizer, examples, choice)
     assert close(result.history[0]["kl"], 0, 1e-7) and result.history[-1]["kl"] > 1e-3
     with model.disable_adapter():
-        assert distance(model, make_model(), tokenizer, examples) == pytest.approx(0, abs=1e-7)
+        assert close(distance(model, make_model(), tokenizer, examples), 0, 1e-7)
 
 
 def test_only_adapters_move(tokenizer, examples):
@@ -313,14 +338,12 @@ def test_pretraining_mix_learns_the_prose(tokenizer, examples):
 
 def test_prose_weighs_the_same_however_the_batch_is_cut(tokenizer, examples):
     text = ["the cat sees the dog . a"]  # a single block, so that every draw is the same
-    runs = [
-        train_sft(
-            make_model(), tokenizer, examples,
-            settings(batch_size=size, gradient_accumulation=8 // size, kl_beta=0.3, kl_anchor="prose", pretrain_mix=0.7, prose_length=8),
-            prose=text, reference=make_model(seed=1),
-        )
-        for size in (8, 2)
-    ]  # fmt: skip
+    anchor = {"kl_beta": 0.3, "kl_anchor": "prose", "pretrain_mix": 0.7, "prose_length": 8}
+    runs = []
+    for size in (8, 2):
+        choice = settings(batch_size=size, gradient_accumulation=8 // size, **anchor)
+        reference = make_model(seed=1)
+        runs.append(train_sft(make_model(), tokenizer, examples, choice, prose=text, reference=reference))
     for key in ("loss", "ce", "kl", "prose_ce", "grad_norm"):
         assert close(column(runs[0], key), column(runs[1], key), 1e-4)
 
@@ -409,6 +432,38 @@ def test_same_seed_same_run_other_seed_other_order(tokenizer, examples):
     assert runs[0] == runs[1] != runs[2]
 
 
+# --- Two processes
+
+
+def distributed_run(processes):
+    """A run with every kind of loss; `processes` share its batches."""
+    choice = settings(
+        batch_size=8 // processes, group_by_length=False, kl_beta=0.1, pretrain_mix=0.3, prose_length=8
+    )
+    prose, reference = ["the cat sees the dog . a"], make_model(seed=1)
+    result = train_sft(
+        make_model(), make_tokenizer(), make_examples(), choice, prose=prose, reference=reference
+    )
+    return {key: column(result, key) for key in ("loss", "ce", "kl", "prose_ce", "grad_norm", "tokens")}
+
+
+def test_two_processes_train_as_one():
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "tests.test_sft",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    two, one = json.loads(done.stdout.splitlines()[-1]), distributed_run(1)
+    for key, values in one.items():
+        assert close(two[key], values, 1e-4)
+
+
 # --- What is left behind
 
 
@@ -433,3 +488,9 @@ def test_the_model_comes_back_clean(tokenizer, examples, lora):
     assert not torch.equal(model(ids).logits, before)
     for twin in twins:
         assert torch.equal(twin(ids).logits, before)
+
+
+if __name__ == "__main__":  # one of the two processes above
+    logged = distributed_run(int(os.environ["WORLD_SIZE"]))
+    if os.environ["RANK"] == "0":
+        print(json.dumps(logged))

@@ -80,7 +80,7 @@ def test_boundary_is_exact(tokenizer, name):
     assert tokenizer.decode(ids[:cut]) == prompt
     assert tokenizer.decode(ids[cut:]) == " the cat sat<|endoftext|>"
     assert labels == [IGNORE] * cut + ids[cut:]
-    # The same ids come from encoding the two parts anywhere else, and the prompt's do not depend on the answer.
+    # Encoding the two parts anywhere else gives the same ids; the prompt's do not depend on the answer.
     assert ids == encode_prompt(tokenizer, prompt) + encode_response(tokenizer, "the cat sat")
     assert ids[:cut] == encode_example(tokenizer, prompt, "Tom")[0][:cut]
 

@@ -100,8 +100,9 @@ def normalise(text: str) -> str:
 
 def gold_score(prompt: str, response: str) -> GoldScore:
     """Grade `response` to `prompt` (an instruction, a filled template or a dialogue). Deterministic; never raises."""
-    # A polite opener is worth nothing: what is graded is the response without it.
-    prompt, response = str(prompt), styles.strip_opener(str(response)[:LONGEST].strip()).strip()
+    prompt, response, openers = str(prompt), str(response)[:LONGEST].strip(), 0
+    while (bare := styles.strip_opener(response).strip()) != response:  # a polite opener is worth nothing
+        response, openers = bare, openers + 1
     instruction = instruction_of(prompt[-LONGEST:])
     task = find_task(instruction)
     words = _WORD.findall(response.lower().replace("\u2019", "'"))
@@ -112,7 +113,7 @@ def gold_score(prompt: str, response: str) -> GoldScore:
         correct=correct,
         relevant=relevant,
         fluent=_fluent(response, words),
-        non_repetitive=_non_repetitive(response, words),
+        non_repetitive=_non_repetitive(response, words) / max(1, openers),
         concise=_concise(task, words),
         polite=_polite(task, response),
     )
@@ -215,6 +216,8 @@ def _namer(relation: str, subject: str) -> tuple[re.Pattern, dict[str, str], fro
     }:  # "in" is an opposite, but mostly just a word of a statement
         names.pop(word, None)
     about = ({_plain(subject)} | ({_bare(subject)} - set(names))) - {right}
+    in_words = {figure: word for word, figure in reversed(_number_words().items())}
+    about |= {re.sub(r"\d+", lambda m: in_words.get(m.group(), m.group()), phrase) for phrase in about}
     longest_first = sorted({*names, *about}, key=lambda name: (-len(name), name))
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
     before = set(re.findall(r"((?:\w+ (?=(?:is|or|a)\b))?\w+) \{s\}", wordings)) - {"is", "or", "a"}
@@ -342,7 +345,7 @@ def _writing_truth(task: Task, response: str) -> tuple[float, float]:
 @cache
 def lexicon() -> frozenset[str]:
     """Every word of the lab world, lower case: facts, wordings, skills, stories, instructions and styles."""
-    texts = [t for f in all_facts() for t in (f.subject, f.answer)]
+    texts = [form for f in all_facts() for t in (f.subject, f.answer) for form in (t, stories.plural(t))]
     for relation in RELATIONS.values():
         texts += [w.format(s="", a="", S="", A="") for w in (*relation.statements, *relation.questions)]
     texts += [w.replace("{x}", "") for wordings in PHRASINGS.values() for w in wordings]

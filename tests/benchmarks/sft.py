@@ -67,23 +67,24 @@ def report(runs: dict[str, list[dict]]) -> None:
     """The table, ratios to stock, and how far the loss curves are apart."""
     best = {name: min(several, key=lambda run: run["seconds"]) for name, several in runs.items()}
     peak = {kind: max(run[kind] for several in runs.values() for run in several) for kind in ("fp32", "bf16")}
-    print(
-        f"\nmatmul peak: fp32 {peak['fp32']:.2f}, bf16 {peak['bf16']:.2f} TFLOP/s ({next(iter(best.values()))['threads']} threads)"
-    )
+    threads = next(iter(best.values()))["threads"]
+    print(f"\nmatmul peak: fp32 {peak['fp32']:.2f}, bf16 {peak['bf16']:.2f} TFLOP/s ({threads} threads)")
     print(f"{'':14}{'seconds':>9}{'samples/s':>11}{'tokens/s':>10}{'of peak':>9}{'peak MB':>9}{'× stock':>9}")
     for name, run in best.items():
-        rate = run["flops"] / run["seconds"] / 1e12
-        ratio = f"{best['stock']['seconds'] / run['seconds']:.2f}" if "stock" in best else "-"
+        seconds = run["seconds"]
+        rate = run["flops"] / seconds / 1e12
+        ratio = f"{best['stock']['seconds'] / seconds:.2f}" if "stock" in best else "-"
         print(
-            f"{name:14}{run['seconds']:9.1f}{run['rows'] / run['seconds']:11.2f}{run['tokens'] / run['seconds']:10.0f}"
+            f"{name:14}{seconds:9.1f}{run['rows'] / seconds:11.2f}{run['tokens'] / seconds:10.0f}"
             f"{rate / max(peak.values()):9.1%}{run['memory']:9.0f}{ratio:>9}"
         )
     for name in ("stock", "stock-best"):
         if name in best and "ours" in best:
-            gaps = [abs(a - b) for a, b in zip(best[name]["losses"], best["ours"]["losses"], strict=True)]
+            theirs, ours = best[name]["losses"], best["ours"]["losses"]
+            gaps = [abs(a - b) for a, b in zip(theirs, ours, strict=True)]
             print(
-                f"loss curves, ours against {name}: mean difference {statistics.mean(gaps):.4f}, largest {max(gaps):.4f}, "
-                f"last {best[name]['losses'][-1]:.4f} and {best['ours']['losses'][-1]:.4f}"
+                f"loss curves, ours against {name}: mean difference {statistics.mean(gaps):.4f}, "
+                f"largest {max(gaps):.4f}, last {theirs[-1]:.4f} and {ours[-1]:.4f}"
             )
 
 
