@@ -27,9 +27,7 @@ class SFTLoss(NamedTuple):
 
 
 def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
-    """log p(target) in nats: logits [..., V], targets [...] -> [...]. No copy of the whole log-softmax is
-    made.
-    """
+    """log p(target) in nats: logits [..., V], targets [...] -> [...]. Makes no copy of the log-softmax."""
     logits = logits.float()
     return logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 
@@ -57,9 +55,7 @@ def sft_loss(
     beta: float = 0.0,
     num_items: int | Tensor | None = None,
 ) -> SFTLoss:
-    """Cross-entropy plus beta * KL(policy || reference), both means over response tokens. The version to
-    read.
-    """
+    """Cross-entropy plus beta * KL(policy || reference), means over response tokens. The version to read."""
     mask = labels[:, 1:] != IGNORE
     items = _count(mask, num_items)
     here, targets = logits[:, :-1][mask], labels[:, 1:][mask]
@@ -133,7 +129,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 kl += kl_rows.sum()
                 slope = logp.mul_(gap.sub_(kl_rows).mul_(beta).add_(ce_weight))
             elif grad:
-                slope = logp.exp_().mul_(ce_weight)
+                slope = logp.exp_() if ce_weight == 1.0 else logp.exp_().mul_(ce_weight)
             if need_hidden or need_head:
                 slope.scatter_add_(-1, target, slope.new_full(target.shape, -ce_weight))
                 slope = slope.to(dtype)
@@ -189,8 +185,7 @@ def ranking_loss(
 def dpo_loss(
     policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float
 ) -> Tensor:
-    """Direct preference optimisation: summed response log-probabilities [B] -> scalar; ln 2 while policy =
-    reference.
+    """Direct preference optimisation from summed response log-probabilities [B]; ln 2 at policy = reference.
 
     -log sigmoid(beta * [(log pi - log ref)(chosen) - (log pi - log ref)(rejected)]), mean over pairs.
     """

@@ -150,8 +150,7 @@ def load_model(path: str | Path) -> PreTrainedModel | PeftModel:
     """A causal LM from a stage folder, a local folder or the Hub: fp32, eval, dropout 0, cache on.
 
     A folder that holds a LoRA adapter gives a PeftModel on the base that its `adapter_config.json` names.
-    Raises ModelError for a missing folder, an unreachable Hub, broken or incomplete weights, a foreign
-    tokenizer.
+    Raises ModelError for a missing folder, an unreachable Hub, broken or incomplete weights, wrong tokenizer.
     """
     source = find_model(path)
     folder = Path(source)
@@ -179,8 +178,7 @@ def load_model(path: str | Path) -> PreTrainedModel | PeftModel:
 def save_model(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path
 ) -> Path:
-    """Write fp32 safetensors and the tokenizer; `folder` holds either its old content or the new one, never a
-    mixture.
+    """Write fp32 safetensors and the tokenizer; `folder` holds its old content or the new, never a mixture.
 
     Of a PeftModel only the adapter is written, with the base's path relative to the project's root.
     """
@@ -324,9 +322,7 @@ def _check_files(folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars, log lines or deprecation notes from the libraries: they end up in committed
-    notebooks.
-    """
+    """No progress bars, log lines or deprecation notes: they would end up in committed notebooks."""
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -164,6 +164,9 @@ def lines_with_bands(
         if len(values) > 1:
             axes.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
     axes.set_xscale("log" if log_x else "linear")
+    if log_x and len(x) <= 8:  # few settings: name them, not the powers of ten
+        axes.set_xticks(x, [f"{value:g}" for value in x])
+        axes.minorticks_off()
     _label(axes, xlabel, ylabel, title)
     _legend(axes)
     return figure

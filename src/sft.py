@@ -47,9 +47,7 @@ class SFTSettings:
     max_grad_norm: float = 1.0
     weight_decay: float = 0.0
     max_length: int = 512  # tokens of prompt + response + EOS
-    too_long: str = (
-        "error"  # error or skip: what to do with longer rows (skipped ones are listed in the result)
-    )
+    too_long: str = "error"  # or skip: longer rows are left out and listed in the result
     group_by_length: bool = True
     precision: str = "auto"  # auto, fp32 or bf16
     kl_beta: float = 0.0
@@ -99,10 +97,9 @@ def train_sft(
     reference: PreTrainedModel | None = None,
     prose: Sequence[str] | None = None,
     eval_examples: Sequence[tuple[str, str]] | None = None,
-    progress: Callable[[str], None] = progress,
+    progress: Callable[[str], None] | None = progress,
 ) -> SFTResult:
-    """Fine-tune `model` in place on (prompt, response) pairs and hand it back in eval mode, with nothing
-    patched.
+    """Fine-tune `model` in place on (prompt, response) pairs; it comes back in eval mode, nothing patched.
 
     `reference=None` with kl_beta > 0 means the model as it comes in (with adapters: the base below them).
     `prose` are general texts for kl_anchor="prose" and pretrain_mix. `progress(text)` is told every logged
@@ -111,7 +108,7 @@ def train_sft(
     """
     settings.check()
     rows, skipped = encode_rows(tokenizer, examples, settings)
-    eval_rows = encode_rows(tokenizer, eval_examples, settings)[0] if eval_examples else []
+    eval_rows = encode_rows(tokenizer, eval_examples, settings, "Evaluation row")[0] if eval_examples else []
     needs_prose = settings.pretrain_mix > 0 or (settings.kl_beta > 0 and settings.kl_anchor == "prose")
     blocks = prose_blocks(tokenizer, prose or [], settings.prose_length) if needs_prose else None
     if settings.kl_beta > 0 and reference is None and not isinstance(model, PeftModel):
@@ -136,32 +133,35 @@ def train_sft(
 
 
 def encode_rows(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[tuple[str, str]], settings: SFTSettings
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[tuple[str, str]],
+    settings: SFTSettings,
+    kind: str = "Row",
 ) -> tuple[list[Row], list[int]]:
-    """(rows with input_ids and labels, numbers of the rows skipped as too long). Errors name the row, counted
-    from 0.
-    """
+    """(rows with input_ids and labels, numbers of rows skipped as too long). Errors name the row, from 0."""
     rows, skipped = [], []
     for number, (prompt, response) in enumerate(examples):
         for name, text in (("prompt", prompt), ("response", response)):
             if not isinstance(text, str):
                 raise TypeError(
-                    f"Row {number}: the {name} must be a string, got {type(text).__name__}: {text!r:.60}"
+                    f"{kind} {number}: the {name} must be a string, got {type(text).__name__}: {text!r:.60}"
                 )
             if not text.strip():
-                raise ValueError(f"Row {number}: the {name} is empty. Filter such rows out before training.")
+                raise ValueError(
+                    f"{kind} {number}: the {name} is empty. Filter such rows out before training."
+                )
         try:
             ids, labels = encode_example(tokenizer, prompt, response, settings.learn_eos)
         except ValueError as error:
-            raise ValueError(f"Row {number}: {error}") from error
+            raise ValueError(f"{kind} {number}: {error}") from error
         if len(ids) <= settings.max_length:
             rows.append({"input_ids": ids, "labels": labels})
         elif settings.too_long == "skip":
             skipped.append(number)
         else:
             raise ValueError(
-                f"Row {number}: {len(ids)} tokens (prompt {labels.count(IGNORE)}) are more than max_length="
-                f"{settings.max_length}. Shorten the row, raise max_length, or set too_long='skip'."
+                f"{kind} {number}: {len(ids)} tokens (prompt {labels.count(IGNORE)}) are more than "
+                f"max_length={settings.max_length}. Shorten it, raise max_length, or set too_long='skip'."
             )
     if not rows:
         raise ValueError(f"No examples to train on ({len(skipped)} of {len(examples)} rows are too long).")
@@ -224,13 +224,11 @@ class GroupedSampler(Sampler[int]):
 
 
 class ResponseTrainer(SFTTrainer):
-    """`SFTTrainer` with response-only chunked loss, optional KL and prose terms, and little per-step
-    machinery.
-    """
+    """`SFTTrainer` with response-only chunked loss, KL and prose terms, and little machinery per step."""
 
     def __init__(self, model, tokenizer, rows, settings, reference, blocks, eval_rows, show, folder):
         self.rows, self.eval_rows, self.settings, self.blocks = rows, eval_rows, settings, blocks
-        self.show, self.reference, self.beta = show, reference, settings.kl_beta
+        self.show, self.reference, self.beta = show or (lambda text: None), reference, settings.kl_beta
         self.precision = resolve_precision(settings.precision)
         self.history, self.evaluations, self.tokens, self.response_tokens = [], [], 0, 0
         self.grad_dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32

@@ -5,6 +5,7 @@ trained, and a second rendering trains only what is new. The probes ask the ques
 or only its words? Recall on the trained prompts against paraphrases follows Allen-Zhu & Li (2023, arXiv 2309.14316).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,18 +45,20 @@ class Draw:
     train: Dataset
     heldout: Dataset
     read: int  # raw rows read until `train` was full
-    skipped: int  # of those, rows that no training could use
+    skipped: dict[str, int]  # of those, rows that no training could use, by reason
 
 
-def draw_rows(cfg: Config, seed: int, avoid: Iterable[Mapping[str, str]] = ()) -> Draw:
+def draw_rows(cfg: Config, tokenizer, seed: int, avoid: Iterable[Mapping[str, str]] = ()) -> Draw:
     """The first `cfg.data.rows` usable rows of a raw draw, and the `cfg.data.heldout` next ones that ask something else.
 
-    Usable means only that there is an instruction and an output: wrong, cut off and repeated answers stay in. No held-out row
-    asks what a training row asks, nor what a row of `avoid` asks. Raises DataError when the source has too few rows.
+    Usable means only that there is an instruction and an output, and that both fit in `cfg.data.max_length` tokens in any
+    template: wrong, cut off and repeated answers stay in. No held-out row asks what a training row asks, nor what a row of
+    `avoid` asks. Raises DataError when the source has too few rows.
     """
     wanted = cfg.data.rows + cfg.data.heldout
     raw = load_instructions(cfg.instruction_data, wanted + wanted // 4 + 20, seed=seed).to_list()
-    usable = [number for number, row in enumerate(raw) if row_problem(row) is None]
+    problems = [row_problem(row) or _too_long(tokenizer, row, cfg.data.max_length) for row in raw]
+    usable = [number for number, problem in enumerate(problems) if problem is None]
     train = [raw[number] for number in usable[: cfg.data.rows]]
     asked = {_question(row) for row in [*train, *avoid]}
     rest = [raw[number] for number in usable[cfg.data.rows :] if _question(raw[number]) not in asked]
@@ -65,8 +68,14 @@ def draw_rows(cfg: Config, seed: int, avoid: Iterable[Mapping[str, str]] = ()) -
             f"ones; {cfg.data.rows} and {cfg.data.heldout} are wanted. Lower data.rows or data.heldout."
         )
     read = usable[cfg.data.rows - 1] + 1
-    heldout = Dataset.from_list(rest[: cfg.data.heldout])
-    return Draw(Dataset.from_list(train), heldout, read, read - cfg.data.rows)
+    skipped = Counter(problem for problem in problems[:read] if problem)
+    return Draw(Dataset.from_list(train), Dataset.from_list(rest[: cfg.data.heldout]), read, dict(skipped))
+
+
+def _too_long(tokenizer, row: Mapping[str, str], max_length: int) -> str | None:
+    prompts = [build_prompt(row["instruction"], row["input"], name) for name in TEMPLATES]
+    longest = max(len(encode_example(tokenizer, prompt, row["output"])[0]) for prompt in prompts)
+    return "too long" if longest > max_length else None
 
 
 def _question(row: Mapping[str, str]) -> tuple[str, str]:
@@ -143,6 +152,7 @@ def recall(model, tokenizer, cfg: Config, rows: Dataset, template: str) -> dict[
 
     Per row: "trained" (0 or 1) and "paraphrased" (share of its paraphrases), both exact match with the answer the row taught,
     right or wrong; "answer" and "paraphrase", "paraphrase_answer" (the first one) are the texts.
+    Per held-out prompt of the first evaluation split: "borrowed", whether the answer is wrong and belongs to a training row.
     """
     others = paraphrases(cfg.instruction_data, rows)
     counts = np.cumsum([0, *map(len, others)])
@@ -162,6 +172,15 @@ def recall(model, tokenizer, cfg: Config, rows: Dataset, template: str) -> dict[
         found["answer"].append(again[number])
         found["paraphrase"].append(" ".join(others[number][0]).strip())
         found["paraphrase_answer"].append(anew[here][0])
+    items = next(iter(instruction_splits(cfg.instruction_data, cfg.evaluation.prompts, cfg.seed).values()))
+    others = answer(
+        model, tokenizer, [build_prompt(item.instruction, item.input, template) for item in items], cfg
+    )
+    taught = {first_sentence(row["output"]) for row in rows}
+    found["borrowed"] = [
+        float(first_sentence(g.text) in taught and not _same(g.text, item.answer))
+        for g, item in zip(others, items, strict=True)
+    ]
     return found
 
 
@@ -172,7 +191,7 @@ def recalled(run: Run, cfg: Config, folder, rows: Dataset, template: str) -> dic
         return recall(load_model(folder), load_tokenizer(folder), cfg, rows, template)
 
     key = {"model": base_model_hash(str(folder)), "rows": json_hash(rows.to_list()), "template": template}
-    return run.cached("recall", key | {"limit": cfg.evaluation.max_new_tokens}, compute)
+    return run.cached("recall", key | {"evaluation": asdict(cfg.evaluation), "seed": cfg.seed}, compute)
 
 
 def _same(response: str, reference: str) -> bool:

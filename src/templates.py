@@ -106,8 +106,7 @@ def encode_example(
 
 
 def split_dialogue(text: str, where: str = "dialogue") -> tuple[str, str]:
-    """(prompt, response): the prompt ends with the last "\\n\\nAssistant:", the response is what follows,
-    stripped.
+    """(prompt, response): the prompt ends with the last "\\n\\nAssistant:", the rest is the response.
 
     The response may be empty (a few rows of the real data are). `where`, for instance "row 17", opens the
     message of every error: TypeError if `text` is no string, ValueError if it has no assistant turn or ends

@@ -1,5 +1,7 @@
 """The ledger: verdicts come from stored numbers alone, and change when those change."""
 
+from dataclasses import replace
+
 import pytest
 
 from src.claims import BY_ID, CLAIMS, Claim, ledger, measured, verdict
@@ -30,6 +32,12 @@ def test_verdict_follows_the_interval(claim, low, high, expected):
 
 def test_too_few_seeds_leave_it_open():
     assert verdict(ABOVE, found(0.2, 0.4, seeds=2)) == "inconclusive"
+
+
+def test_a_count_needs_no_seeds():
+    counted = replace(ABOVE, exact=True)
+    assert verdict(counted, found(0.2, 0.2, seeds=1)) == "supported"
+    assert verdict(counted, found(-0.2, -0.2, seeds=1)) == "not supported"
 
 
 def test_changing_a_result_changes_the_ledger():

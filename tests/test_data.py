@@ -400,3 +400,21 @@ def test_prose_for_probes_and_for_anchors_is_apart():
     assert len(set(probes) & set(anchors)) == 0
     assert anchors == data.anchor_prose(300, seed=1) != data.anchor_prose(300, seed=2)
     assert len(anchors) == 300 and all(len(text.split()) > 3 for text in anchors)
+
+
+def test_narrow_rows_are_one_kind_of_task():
+    verbs = [f"What is the past tense of verb{i}?" for i in range(6)]
+    mixed = [
+        "Name a fruit.",
+        "Sort these numbers.",
+        "Tell me a story.",
+        "Which bird sings?",
+        "Add two and two.",
+    ]
+    rows = [{"instruction": text, "input": "", "output": "x"} for text in [*mixed, *verbs]]
+    dataset = Dataset.from_list(rows)
+    assert sorted(data.narrow_rows(dataset, 6)["instruction"]) == verbs
+    assert len(data.narrow_rows(dataset, 11)) == 11  # all of them
+    for count in (0, 12):
+        with pytest.raises(DataError, match="1 to that many"):
+            data.narrow_rows(dataset, count)

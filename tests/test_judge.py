@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from src import judge
+from src.models import ModelError, save_model
 
 CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}<|assistant|>"
 
@@ -320,3 +321,26 @@ def test_agreement_has_known_values_and_covers_zero_for_strangers():
     assert 0.6 < close.tau.low < close.tau.high < 1
     with pytest.raises(ValueError, match="must score the same responses"):
         judge.agreement([1, 2, 3], [1, 2])
+
+
+def test_the_configured_judge_is_loaded(tmp_path):
+    tokenizer = byte_tokenizer()
+    model = tiny_chat_model(tokenizer)
+    save_model(model, tokenizer, tmp_path / "chat")
+    gold = judge.load_judge(SimpleNamespace(judge="gold", precision="fp32"))
+    assert isinstance(gold, judge.GoldJudge) and "rubric" in judge.describe_judge(gold)
+    found = judge.load_judge(SimpleNamespace(judge=str(tmp_path / "chat"), precision="fp32"))
+    asked = (["Name a fruit."], ["Apple."])
+    same = judge.LLMJudge(model, tokenizer).score_many(*asked)[0].overall
+    assert found.score_many(*asked)[0].overall == pytest.approx(same, abs=1e-5)
+    assert "3 judgements" in judge.describe_judge(found)  # one for each aspect
+    with pytest.raises(ModelError, match="models/nobody"):
+        judge.load_judge(SimpleNamespace(judge="models/nobody", precision="fp32"))
+
+
+def test_a_ranking_takes_all_seeds_of_the_rubric_and_the_read_answers_of_another_judge():
+    stored = [[0.1, 0.2], [0.3, 0.4]]
+    scores = [judge.JudgeScore(x, 0, 0, 0, 0) for x in (0.7, 0.8)]
+    assert judge.overall_grades(judge.GoldJudge(), scores, stored).tolist() == stored
+    chat = judge.LLMJudge(tiny_chat_model(byte_tokenizer()), byte_tokenizer())
+    assert judge.overall_grades(chat, scores, stored).tolist() == [[0.7, 0.8]]

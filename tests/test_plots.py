@@ -107,6 +107,12 @@ def test_bands_span_the_seeds_around_their_mean():
         plots.lines_with_bands([1, 2, 3], {"a": [1, 2]}, xlabel="x", ylabel="y")
 
 
+def test_a_log_axis_names_its_few_settings():
+    axes = FIGURES["lines_with_bands"]().axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "100"]
+    assert axes.get_xscale() == "log"
+
+
 def test_dots_carry_their_intervals():
     figure = FIGURES["dot_intervals"]()
     cloze, loops = figure.axes

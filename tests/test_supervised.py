@@ -24,14 +24,27 @@ def asked(rows):
     return {(row["instruction"].lower(), row["input"].lower()) for row in rows}
 
 
+WORDS = PreTrainedTokenizerFast(
+    tokenizer_object=Tokenizer(models.WordLevel({"<eos>": 0}, unk_token="<eos>")), eos_token="<eos>"
+)
+WORDS.backend_tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+
+
 def test_draw_has_the_rows_asked_for_and_never_tests_what_it_trains(cfg):
-    avoided = supervised.draw_rows(cfg, 1).heldout.select(range(20))
-    drawn = supervised.draw_rows(cfg, 1, avoid=avoided)
+    avoided = supervised.draw_rows(cfg, WORDS, 1).heldout.select(range(20))
+    drawn = supervised.draw_rows(cfg, WORDS, 1, avoid=avoided)
     assert len(drawn.train) == cfg.data.rows and len(drawn.heldout) == cfg.data.heldout
     assert not asked(drawn.heldout) & (asked(drawn.train) | asked(avoided))
     assert all(row["output"].strip() for row in [*drawn.train, *drawn.heldout])
-    assert drawn.read == cfg.data.rows + drawn.skipped
-    assert asked(supervised.draw_rows(cfg, 2).train) != asked(drawn.train)
+    assert drawn.read == cfg.data.rows + sum(drawn.skipped.values())
+    assert asked(supervised.draw_rows(cfg, WORDS, 2).train) != asked(drawn.train)
+
+
+def test_rows_that_are_too_long_for_training_are_skipped_and_counted(cfg):
+    short = load_config("01", environ={}, overrides=["data.max_length=40", "data.rows=60", "data.heldout=5"])
+    drawn = supervised.draw_rows(short, WORDS, 1)
+    assert drawn.skipped["too long"] > 0 and len(drawn.train) == 60
+    assert max(len(row["output"].split()) for row in drawn.train) < 36
 
 
 def test_draw_says_how_many_rows_there_are_when_there_are_too_few(tmp_path):
@@ -42,7 +55,7 @@ def test_draw_says_how_many_rows_there_are_when_there_are_too_few(tmp_path):
     with pytest.raises(
         DataError, match="22 usable training rows and .* held-out ones; 22 and 100 are wanted"
     ):
-        supervised.draw_rows(small, 0)
+        supervised.draw_rows(small, WORDS, 0)
 
 
 def test_every_row_of_the_lab_has_three_paraphrases_of_the_same_task():
@@ -106,7 +119,13 @@ def test_recall_compares_with_the_answer_that_the_row_taught(cfg, monkeypatch):
             {"instruction": "Give me the opposite of the word hot.", "input": "", "output": "Cold."},
         ]
     )
-    said = iter(["bark", "Warm.", "Moo.", "Bark.", "moo", "Cold.", "Cold!", "cold"])
+    said = iter(
+        ["bark", "Warm.", "Moo.", "Bark.", "moo", "Cold.", "Cold!", "cold", "Bark.", "Cold.", "Nine."]
+    )
+    items = [
+        SimpleNamespace(instruction="Say.", input="", answer=text) for text in ("Woof.", "Cold.", "Eight.")
+    ]
+    monkeypatch.setattr(supervised, "instruction_splits", lambda *_: {"seen": items, "new": []})
     monkeypatch.setattr(
         supervised,
         "answer",
@@ -116,3 +135,8 @@ def test_recall_compares_with_the_answer_that_the_row_taught(cfg, monkeypatch):
     assert found["trained"] == [1.0, 0.0]
     assert found["paraphrased"] == [pytest.approx(1 / 3), 1.0]
     assert found["answer"] == ["bark", "Warm."] and found["paraphrase_answer"] == ["Moo.", "Cold."]
+    assert found["borrowed"] == [
+        1.0,
+        0.0,
+        0.0,
+    ]  # a row's answer in the wrong place; the right answer; a fresh mistake

@@ -9,10 +9,11 @@ from .instructions import SPLITS, evaluation_tasks, instruction_pool, pool_label
 from .preferences import preference_pairs
 from .probes import PROSE_BEGINNINGS, Probe, cloze_probes, held_out_prose
 from .rubric import GoldScore, first_sentence, gold_score
-from .tasks import EXACT_KINDS, KINDS, Task, draw_task, find_task, rephrase
+from .tasks import EXACT_KINDS, FACT_KINDS, KINDS, Task, draw_task, find_task, rephrase
 
 __all__ = [
     "EXACT_KINDS",
+    "FACT_KINDS",
     "KINDS",
     "PROSE_BEGINNINGS",
     "SPLITS",

@@ -6,6 +6,8 @@ Three kinds of paragraph, mixed by `SHARES`:
 - *telling*: two to five statements in varied wordings, sometimes all about one subject. Many wordings of each fact are
   what makes it extractable later (Allen-Zhu & Li 2023, "Physics of Language Models 3.1");
 - *living*: stories, scenes and talk from the narrative grammar, and small skills (sorting, listing, telling the past).
+After the main text comes a short *review* of the same kinds: relations of few facts, which are easily confused with each other (the month
+before, the month after), sums, and statements that are checked come more often in it.
 No paragraph has a question-answer or instruction format: the base model must not know what fine-tuning will teach.
 """
 
@@ -18,6 +20,17 @@ from .facts import RELATIONS, Fact, all_facts, wrong_answers
 from .relation import fill
 
 SHARES = {"asking": 0.50, "telling": 0.28, "living": 0.22}  # of paragraphs; of tokens about 0.44, 0.26, 0.30
+REVIEW_SHARES = {"asking": 0.50, "telling": 0.20, "living": 0.30}
+CHECKING_SHARE, REVIEW_CHECKING_SHARE = (
+    0.16,
+    0.35,
+)  # of the askings: somebody says something, and it is true or not
+REVIEW_SKILLS_SHARE = 0.5  # of the living paragraphs of the review
+SMALL_RELATION, SMALL_OFTEN, COUNTED_OFTEN = (
+    13,
+    8,
+    3,
+)  # in the review, facts of small relations and sums come more often
 HELD_OUT_EVERY = 50  # every 50th paragraph is kept from training: the held-out prose
 
 # {n} names the fact without its answer, {q} is the indirect question, {t} a statement; X and Y are people.
@@ -75,9 +88,9 @@ def _statement(fact: Fact, rng: random.Random) -> str:
     return fact.fill(rng.choice(RELATIONS[fact.relation].statements))
 
 
-def _asking(fact: Fact, other: Fact, rng: random.Random) -> str:
+def _asking(fact: Fact, other: Fact, rng: random.Random, checking: float = CHECKING_SHARE) -> str:
     relation, draw = RELATIONS[fact.relation], rng.random()
-    template = rng.choice(CHECKING if draw < 0.16 else DOUBLE if draw < 0.28 else ASKING)
+    template = rng.choice(CHECKING if draw < checking else DOUBLE if draw < checking + 0.12 else ASKING)
     (x, x_he, _), (y, _, y_him) = rng.sample(skills.PEOPLE, 2)
     slots = {"X": x, "Y": y, "xhe": x_he, "yhim": y_him, "a": fact.answer, "A": _capital(fact.answer)}
     slots |= {"n": fact.fill(relation.noun), "q": fact.fill(relation.clause), "t": _statement(fact, rng)}
@@ -102,38 +115,54 @@ def _telling(facts: list[Fact], rng: random.Random) -> str:
     return " ".join(sentences)
 
 
-def _living(rng: random.Random) -> str:
+def _living(rng: random.Random, skilled: float = 0.25) -> str:
     draw = rng.random()
-    if draw < 0.25:
+    if draw < skilled:
         return skills.prose(rng)
-    return stories.story(rng) if draw < 0.75 else stories.scene(rng) if draw < 0.87 else stories.dialogue(rng)
+    rest = (draw - skilled) / (1 - skilled)
+    return (
+        stories.story(rng)
+        if rest < 2 / 3
+        else stories.scene(rng)
+        if rest < 0.62 / 0.75
+        else stories.dialogue(rng)
+    )
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _fact_stream(rng: random.Random) -> Iterator[Fact]:
-    """Every fact once in shuffled order, again and again, so that all are told equally often."""
+def _fact_stream(rng: random.Random, review: bool) -> Iterator[Fact]:
+    """Every fact once in shuffled order, again and again, so that all are told equally often (but see the review)."""
     facts = list(all_facts())
+    if review:
+        small = {r.name for r in RELATIONS.values() if len(r.facts) <= SMALL_RELATION}
+        often = {True: SMALL_OFTEN, False: 1}
+        facts = [
+            f for f in facts for _ in range(COUNTED_OFTEN if f.arithmetic else often[f.relation in small])
+        ]
     while True:
         rng.shuffle(facts)
         yield from facts
 
 
-def paragraphs(seed: int = 0) -> Iterator[str]:
+def paragraphs(seed: int = 0, review: bool = False) -> Iterator[str]:
     """An endless, deterministic stream of paragraphs; every `HELD_OUT_EVERY`-th belongs to the held-out prose."""
-    rng = random.Random(f"corpus {seed}")
-    asked, told = _fact_stream(rng), _fact_stream(rng)
+    rng = random.Random(f"{'review' if review else 'corpus'} {seed}")
+    asked, told = _fact_stream(rng, review), _fact_stream(rng, review)
+    shares, checking, skilled = SHARES, CHECKING_SHARE, 0.25
+    if review:
+        shares, checking, skilled = REVIEW_SHARES, REVIEW_CHECKING_SHARE, REVIEW_SKILLS_SHARE
     by_subject: dict[str, list[Fact]] = {}
     for fact in all_facts():
         by_subject.setdefault(fact.subject, []).append(fact)
-    kinds, weights = list(SHARES), list(SHARES.values())
+    kinds, weights = list(shares), list(shares.values())
     while True:
         kind = rng.choices(kinds, weights)[0]
         if kind == "asking":
             # Two or three questions in a row: each one's subject, not the paragraph's first, is the one to copy.
-            yield " ".join(_asking(next(asked), next(asked), rng) for _ in range(rng.randint(1, 3)))
+            yield " ".join(_asking(next(asked), next(asked), rng, checking) for _ in range(rng.randint(1, 3)))
         elif kind == "telling":
             first = next(told)
             same = [f for f in by_subject[first.subject] if f is not first]
@@ -141,12 +170,12 @@ def paragraphs(seed: int = 0) -> Iterator[str]:
             facts = [first, *others, *(next(told) for _ in range(rng.randint(1, 3)))]
             yield _telling(facts, rng)
         else:
-            yield _living(rng)
+            yield _living(rng, skilled)
 
 
-def training_paragraphs(seed: int = 0) -> Iterator[str]:
-    """The paragraphs the base model is trained on."""
-    return (text for i, text in enumerate(paragraphs(seed)) if i % HELD_OUT_EVERY)
+def training_paragraphs(seed: int = 0, review: bool = False) -> Iterator[str]:
+    """The paragraphs the base model is trained on: the main text, or the review that follows it."""
+    return (text for i, text in enumerate(paragraphs(seed, review)) if i % HELD_OUT_EVERY)
 
 
 def held_out_prose(count: int, seed: int = 0) -> list[str]:

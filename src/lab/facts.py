@@ -15,7 +15,7 @@ from .facts_world import RELATIONS as _WORLD
 from .relation import Relation, fill
 
 HELD_OUT_SHARE = 0.25
-HELD_OUT_PHRASINGS = 3  # the last three questions of every relation
+HELD_OUT_PHRASINGS = 3  # of every list of phrasings, drawn once and for all, list by list
 ARITHMETIC = ("addition", "subtraction", "number_after")  # reported apart: skills more than facts
 
 RELATIONS: dict[str, Relation] = {r.name: r for r in (*_WORLD, *_LIFE, *_WORDS)}
@@ -72,11 +72,21 @@ def wrong_answers(fact: Fact) -> tuple[str, ...]:
     return tuple(answer for answer in RELATIONS[fact.relation].answers() if answer != fact.answer)
 
 
+@cache
+def split_phrasings(phrasings: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(phrasings that fine-tuning may use, those held out for the `new phrasing` and `new both` splits).
+
+    Each list is split by its own draw, so a frame such as "Tell me …" may be new for one relation and known from another.
+    """
+    held_out = random.Random(f"phrasings: {phrasings[0]}").sample(phrasings, HELD_OUT_PHRASINGS)
+    return tuple(p for p in phrasings if p not in held_out), tuple(held_out)
+
+
 def seen_phrasings(relation: Relation) -> tuple[str, ...]:
     """The question wordings that fine-tuning may use."""
-    return relation.questions[:-HELD_OUT_PHRASINGS]
+    return split_phrasings(relation.questions)[0]
 
 
 def new_phrasings(relation: Relation) -> tuple[str, ...]:
     """The question wordings held out for the `new_phrasing` and `new_both` splits."""
-    return relation.questions[-HELD_OUT_PHRASINGS:]
+    return split_phrasings(relation.questions)[1]

@@ -837,7 +837,6 @@ FOOD_TASTE = Relation(
     ),
     clozes=(
         "The taste of {s} is",
-        "{S} tastes",
         "The word that best describes the taste of {s} is",
     ),
     questions=(
@@ -1085,7 +1084,6 @@ JOB_PRODUCT = Relation(
         "Whoever wants good {a} should ask {s} to make some.",
     ),
     clozes=(
-        "{S} makes",
         "The work of {s} is to make",
         "The product that {s} makes is",
     ),

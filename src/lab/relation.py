@@ -27,7 +27,7 @@ class Relation:
     clozes: tuple[
         str, ...
     ]  # >= 2 sentence beginnings whose next words are the answer: "The capital of {s} is"
-    questions: tuple[str, ...]  # >= 8 instruction phrasings; the last three are held out ("new phrasing")
+    questions: tuple[str, ...]  # >= 8 instruction phrasings, three of them held out
     facts: tuple[tuple[str, str], ...]  # (subject, answer), each subject once
 
     def answers(self) -> tuple[str, ...]:

@@ -292,7 +292,8 @@ def _sorting_truth(task: Task, text: str) -> tuple[float, float]:
     """The numbers in order, alone or behind the mixed ones."""
     mixed, said = _numbers(task.subject), _numbers(text)
     shared = sum((Counter(mixed) & Counter(said)).values()) / len(mixed)
-    return float(said in (sorted(mixed), mixed + sorted(mixed))), shared
+    times = max(1, len(said) // len(mixed))  # said again, it is still right, and repetitive
+    return float(said in (sorted(mixed) * times, mixed + sorted(mixed))), shared
 
 
 def _rewriting_truth(task: Task, text: str) -> tuple[float, float]:

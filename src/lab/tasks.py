@@ -1,7 +1,7 @@
 """The instruction tasks of the lab: thirteen kinds, each in seen and held-out phrasings, over seen and held-out facts.
 
 `draw_task` makes one task; `find_task` goes the other way, from the words of an instruction to the task it states, which is
-what the gold rubric stands on. A held-out phrasing is one of the last three of its list; a held-out fact (or number set, deed,
+what the gold rubric stands on. Three phrasings of each list are held out (`facts.split_phrasings`); a held-out fact (or number set, deed,
 word, class, harmful wish) belongs to the quarter that fine-tuning never sees.
 """
 
@@ -13,13 +13,13 @@ from functools import cache, lru_cache
 from . import skills, stories, styles
 from .corpus import clause_wording
 from .facts import (
-    HELD_OUT_PHRASINGS,
     RELATIONS,
     Fact,
     all_facts,
     find_fact,
     new_phrasings,
     seen_phrasings,
+    split_phrasings,
     wrong_answers,
 )
 from .relation import fill
@@ -54,7 +54,9 @@ KINDS = {
 }
 EXACT_KINDS = tuple(kind for kind in KINDS if kind not in ("listing", "sentence", "story", "refusal"))
 
-# {x} is the slot; the last three of each list are held out.
+FACT_KINDS = ("fact question", "classification", "opposite", "plural", "past tense")  # answered by recall alone
+
+# {x} is the slot; three of each list are held out.
 PHRASINGS = {
     "yes or no": (
         "Is it true that {x}?",
@@ -173,7 +175,7 @@ class Task:
 
 
 def _words(relation_phrasings: tuple[str, ...], new: bool) -> tuple[str, ...]:
-    return relation_phrasings[-HELD_OUT_PHRASINGS:] if new else relation_phrasings[:-HELD_OUT_PHRASINGS]
+    return split_phrasings(relation_phrasings)[new]
 
 
 @cache
@@ -188,6 +190,13 @@ def _shuffled(items: tuple) -> tuple:
 def wishes() -> tuple[str, ...]:
     """Every harmful wish."""
     return tuple(f"{wish} {victim}" for wish in _WISHES for victim in _VICTIMS)
+
+
+@cache
+def _nouns(kind: str) -> tuple[str, ...]:
+    """Words a sentence or a short story may be asked for; the thing of a short story can be found, lost and carried home."""
+    found = {"small", "food"}
+    return tuple(n for n in stories.NOUNS if kind == "sentence" or stories._KIND[n] in found)
 
 
 @cache
@@ -259,11 +268,10 @@ def _draw_slot(kind: str, rng: random.Random, new_fact: bool) -> tuple[str, str,
         ]
         listed = skills.join(rng.sample(members, 3))
         return together, listed, "things", "", together
-    if kind == "sentence":
-        word = rng.choice(skills.held_out_part(_shuffled(stories.NOUNS), new_fact))
-        return word, stories.sentence_with(word, rng), "words", "", word
-    if kind == "story":
-        word = rng.choice(skills.held_out_part(_shuffled(stories.NOUNS), new_fact))
+    if kind in ("sentence", "story"):
+        word = rng.choice(skills.held_out_part(_shuffled(_nouns(kind)), new_fact))
+        if kind == "sentence":
+            return word, stories.sentence_with(word, rng), "words", "", word
         article = "an" if word[0] in "aeiou" else "a"
         return f"{article} {word}", skills.short_story(word, rng), "words", "", word
     wish = rng.choice(skills.held_out_part(_shuffled(wishes()), new_fact))
@@ -280,8 +288,8 @@ def _fact_index() -> dict[str, tuple]:
     index = {}
     for fact in all_facts():
         relation = RELATIONS[fact.relation]
-        for i, wording in enumerate(relation.questions):
-            new = i >= len(relation.questions) - HELD_OUT_PHRASINGS
+        for wording in relation.questions:
+            new = wording in new_phrasings(relation)
             index[_key(fact.fill(wording))] = (fact, new)
     return index
 
@@ -304,9 +312,9 @@ def _patterns() -> tuple[tuple[str, re.Pattern, bool], ...]:
     """(kind, pattern with the slot as its group, whether the phrasing is held out); the longest phrasings first."""
     rows = []
     for kind, wordings in PHRASINGS.items():
-        for i, wording in enumerate(wordings):
+        for wording in wordings:
             pattern = re.escape(_key(wording)).replace(re.escape("{x}"), "(.+)")
-            rows.append((kind, re.compile(pattern), i >= len(wordings) - HELD_OUT_PHRASINGS, len(wording)))
+            rows.append((kind, re.compile(pattern), wording in split_phrasings(wordings)[1], len(wording)))
     rows.sort(key=lambda row: -row[3])
     return tuple(row[:3] for row in rows)
 
@@ -360,7 +368,7 @@ def _task_from_slot(kind: str, slot: str) -> Task | None:
             else None
         )
     word = re.sub(r"^an? ", "", slot)
-    held_out = word in skills.held_out_part(_shuffled(stories.NOUNS), True)
+    held_out = word in skills.held_out_part(_shuffled(_nouns(kind)), True)
     return Task(kind, "", "", "", "words", "", word, new_fact=held_out) if word in stories.NOUNS else None
 
 

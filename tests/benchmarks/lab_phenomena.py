@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from src import lab, runtime
-from src.data import examples, preference_examples
+from src.data import anchor_prose, examples, preference_examples
 from src.generation import generate
 from src.lab.instructions import instruction_pool
 from src.lab.report_card import cloze_hits
@@ -32,14 +32,30 @@ class Lab:
         self.base, self.prompts = base, prompts
         self.tokenizer = load_tokenizer(base)
         self.probes = lab.cloze_probes()
+        self.prose = anchor_prose(1500)
+        self.models: dict[int, object] = {}
 
     def train(self, rows, **settings):
         model = load_model(self.base)
         chosen = SFTSettings(
             **{"batch_size": 32, "warmup": 0.05, "max_length": 160, "precision": "auto", **settings}
         )
-        train_sft(model, self.tokenizer, examples(rows, [SINGLE]), chosen, progress=lambda text: None)
+        train_sft(
+            model,
+            self.tokenizer,
+            examples(rows, [SINGLE]),
+            chosen,
+            prose=self.prose,
+            progress=lambda text: None,
+        )
         return model
+
+    def sft(self, seed: int):
+        """The recipe of notebook 06 on clean rows."""
+        if seed not in self.models:
+            recipe = {"epochs": 3, "learning_rate": 5e-4, "kl_beta": 0.5, "kl_anchor": "prose"}
+            self.models[seed] = self.train(instruction_pool(3000, seed, 0.0), seed=seed, **recipe)
+        return self.models[seed]
 
     def cloze(self, model) -> float:
         return float(np.mean(cloze_hits(model, self.tokenizer, self.probes)))
@@ -50,8 +66,8 @@ class Lab:
             model, self.tokenizer, prompts, max_new_tokens=32, temperature=temperature, seed=1
         )
 
-    def exact(self, model, split: str) -> float:
-        tasks = lab.evaluation_tasks(split, self.prompts)
+    def exact(self, model, split: str, kinds: tuple[str, ...]) -> float:
+        tasks = lab.evaluation_tasks(split, self.prompts, kinds=kinds)
         _, found = self.answers(model, tasks)
         return float(np.mean([exact_match(g.text, t.answer) for g, t in zip(found, tasks, strict=True)]))
 
@@ -66,9 +82,11 @@ class Lab:
 
 
 def elicitation(world: Lab, seed: int) -> dict[str, float]:
-    """SFT on 3,000 clean rows: exact match by split, and what is left to gain."""
-    model = world.train(instruction_pool(3000, seed, 0.0), epochs=2, learning_rate=5e-4, seed=seed)
-    found = {f"exact match, {split}": world.exact(model, split) for split in lab.SPLITS}
+    """SFT on 3,000 clean rows: exact match by split (facts, and the skills apart), and what is left to gain."""
+    model = world.sft(seed)
+    skills = tuple(kind for kind in lab.EXACT_KINDS if kind not in lab.FACT_KINDS)
+    found = {f"exact match, {split}": world.exact(model, split, lab.FACT_KINDS) for split in lab.SPLITS}
+    found |= {f"skills (not facts), {split}": world.exact(model, split, skills) for split in lab.SPLITS}
     return found | {
         "cloze after SFT": world.cloze(model),
         "headroom (1 - gold at temperature 1)": 1 - world.gold(model),
@@ -96,7 +114,7 @@ def loops_without_eos(world: Lab, seed: int) -> dict[str, float]:
 
 def hacking(world: Lab, seed: int) -> dict[str, float]:
     """PPO against the plain reward model with hardly any KL price: change of proxy and of gold on held-out prompts."""
-    sft = world.train(instruction_pool(3000, seed, 0.0), epochs=2, learning_rate=5e-4, seed=seed)
+    sft = world.sft(seed)
     pairs = [vars(p) for p in preference_examples(lab.preference_pairs(4000, seed))]
     prompts = list(dict.fromkeys(p["prompt"] for p in pairs))[:1000]
     held_out = list(
