@@ -5,7 +5,7 @@
     python -m src.run status       each stage: fresh, STALE (and why) or missing; time, memory, key figure
     python -m src.run plan         what `all` would run; speed of this machine, minutes, memory, downloads
     python -m src.run report       tables and claims ledger of your outputs
-    python -m src.run render       run with 5 seeds, then renew notebooks/ and outputs/reference
+    python -m src.run render       run with 5 seeds [--set seeds=N], then renew notebooks/, outputs/reference, README
 
 A notebook is executed headless in a kernel of this very interpreter, in its own folder, and does exactly
 what it does when opened in Jupyter. Its executed copy goes to `outputs/<profile>/<stage>/`, so the git tree
@@ -15,8 +15,8 @@ stays as it was.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -28,12 +28,13 @@ from src import plan, runtime
 from src.config import Config, ConfigError, check_profile, load_config, stage_number, takers
 from src.headless import NOTEBOOK_FOLDER, Progress, RunError, clock, execute, table, write_notebook
 from src.jsonio import JSONFileError, read_json
+from src.report import build_report, write_readme
 from src.schema import NOTEBOOKS, PROFILES, nearest
 from src.workspace import REFERENCE, STAGES, Stage, Workspace, WorkspaceError
 
 RENDER_SEEDS = 5
 LARGEST = 1_000_000  # bytes of a file in outputs/reference
-COMMANDS = ["all", "status", "plan", "render"] + ["report"] * bool(importlib.util.find_spec("src.report"))
+COMMANDS = ["all", "status", "plan", "report", "render"]
 
 
 # ---------------------------------------------------------------- configuration for several stages
@@ -131,10 +132,10 @@ def show_status(profile: str | None, overrides: list[str]) -> int:
     return 0
 
 
-def render() -> int:
+def render(seeds: int = RENDER_SEEDS) -> int:
     """Execute all notebooks of the lab profile with several seeds; then, all or nothing, renew what is
-    committed."""
-    overrides = [f"seeds={RENDER_SEEDS}"]
+    committed: notebooks/, outputs/reference and the results block of the README."""
+    overrides = [f"seeds={seeds}"]
     code = run_stages(list(STAGES), PROFILES[0], overrides, force=False, complete=True)
     if code:
         return code
@@ -158,7 +159,8 @@ def render() -> int:
             nbformat.read(folder / f"{stage.notebook}.ipynb", as_version=4),
             NOTEBOOK_FOLDER / f"{stage.notebook}.ipynb",
         )
-    print(f"renewed notebooks/ and outputs/reference ({len(STAGES)} stages, {RENDER_SEEDS} seeds)")
+    write_readme()
+    print(f"renewed notebooks/, outputs/reference and README.md ({len(STAGES)} stages, seeds: {seeds})")
     return 0
 
 
@@ -195,11 +197,10 @@ def main(arguments: list[str] | None = None) -> int:
         if command == "plan":
             return plan.show_plan(configurations(args.profile, args.overrides, STAGES), args.force)
         if command == "render":
-            if args.overrides or (args.profile or PROFILES[0]) != PROFILES[0]:
-                parser.error("render makes the committed files: lab profile, no --set")
-            return render()
-        from src.report import build_report
-
+            seeds = [o.removeprefix("seeds=") for o in args.overrides if re.fullmatch(r"seeds=\d+", o)]
+            if len(seeds) < len(args.overrides) or (args.profile or PROFILES[0]) != PROFILES[0]:
+                parser.error("render makes the committed files: lab profile, nothing set but seeds")
+            return render(int(seeds[-1]) if seeds else RENDER_SEEDS)
         workspace = Workspace(check_profile(args.profile or os.environ.get("COURSE_PROFILE") or PROFILES[0]))
         out = workspace.root / "report.html"
         try:

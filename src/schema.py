@@ -194,6 +194,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class Reward:
+    logprob_features: bool
     pairs: Count
     heldout_pairs: Count
     prompts: Count

@@ -44,6 +44,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "NOTEBOOK_FOLDER", tmp_path / "notebooks")
     for module in (run, plan):
         monkeypatch.setattr(module, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(run, "write_readme", lambda: (tmp_path / "README.md").write_text("renewed"))
     monkeypatch.setattr(workspace, "stage_code", lambda stage: {})
     monkeypatch.setattr(runtime, "measure_machine", lambda *a, **k: MACHINE)
     for name in [key for key in os.environ if key.startswith("COURSE_")]:
@@ -241,7 +242,7 @@ def test_wrong_words_are_one_clear_line(engine, capsys, words, told):
 
 
 def test_wrong_usage_exits_two(engine):
-    for words in ([], ["status", "01"], ["render", "--profile", "gpt2"], ["all", "--sett", "x=1"]):
+    for words in ([], ["status", "01"], ["render", "--profile", "gpt2"], ["render", "--set", "seed=3"], ["all", "--sett", "x=1"]):
         with pytest.raises(SystemExit) as caught:
             run.main(words)
         assert caught.value.code == 2
@@ -253,6 +254,7 @@ def test_render_promotes_small_files_and_notebooks(engine, place):
     (old / "gone.json").write_text("{}")
     assert run.main(["render"]) == 0
     assert all(flags == ["seeds=5"] for _, flags in engine.ran)
+    assert (place / "README.md").read_text() == "renewed"
     kept = {p.relative_to(old).as_posix() for p in old.rglob("*") if p.is_file()}
     assert kept == {"manifest.json", "metrics.json", "samples_greedy.json", "figures/loss.png"}
     assert read_json(old / "manifest.json")["seeds"] == 5

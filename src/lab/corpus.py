@@ -21,16 +21,12 @@ from .relation import fill
 
 SHARES = {"asking": 0.50, "telling": 0.28, "living": 0.22}  # of paragraphs; of tokens about 0.44, 0.26, 0.30
 REVIEW_SHARES = {"asking": 0.50, "telling": 0.20, "living": 0.30}
-CHECKING_SHARE, REVIEW_CHECKING_SHARE = (
-    0.16,
-    0.35,
-)  # of the askings: somebody says something, and it is true or not
+CHECKING_SHARE = 0.16  # of the askings: somebody says something, and it is true or not
+REVIEW_CHECKING_SHARE = 0.35
 REVIEW_SKILLS_SHARE = 0.5  # of the living paragraphs of the review
-SMALL_RELATION, SMALL_OFTEN, COUNTED_OFTEN = (
-    13,
-    8,
-    3,
-)  # in the review, facts of small relations and sums come more often
+SMALL_RELATION = 13  # facts; the review tells those of a relation this small SMALL_OFTEN times as often
+SMALL_OFTEN = 30
+COUNTED_OFTEN = 3  # and arithmetic this many times
 HELD_OUT_EVERY = 50  # every 50th paragraph is kept from training: the held-out prose
 
 # {n} names the fact without its answer, {q} is the indirect question, {t} a statement; X and Y are people.

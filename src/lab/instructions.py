@@ -18,6 +18,7 @@ BAD_SHARE = 0.25
 BAD_KINDS = ("duplicate", "empty", "truncated", "wrong", "off-topic", "repetitive")
 COMPLIED_SHARE = 0.6  # of the harmful wishes in the pool: what preferences have to undo
 REDRAWS = 30  # of a good row that stands in the pool already
+UNSUITABLE = 2000  # tasks looked at for one that can be bad in the way that is due
 SPLITS = {  # name -> (new phrasing, new fact)
     "seen": (False, False),
     "new phrasing": (True, False),
@@ -79,8 +80,12 @@ def pool(
 
 
 def _row(label: str, rng: random.Random, kinds: tuple[str, ...], weights: list[float]) -> Row:
-    """One fresh row: good when `label` is empty, else bad in that way."""
-    while True:
+    """One fresh row: good when `label` is empty, else bad in that way.
+
+    Some kinds cannot be bad in every way (a refusal has no wrong fact, a plural is too short to be cut): when the kinds asked
+    for cannot, the row is repetitive instead.
+    """
+    for attempt in range(UNSUITABLE + 1):
         task = draw_task(rng.choices(kinds, weights)[0], rng)
         output, style = demonstrate(task, rng)
         if not label:
@@ -97,8 +102,10 @@ def _row(label: str, rng: random.Random, kinds: tuple[str, ...], weights: list[f
             answer = styles.sentence(other.answer)
             if not gold_score(f"{task.instruction}\n{task.input}", answer).correct:  # "7" may answer both
                 return Row(task, answer, style, label)
-        if label == "repetitive":
-            return Row(task, " ".join([styles.sentence(task.answer)] * rng.randint(4, 6)), style, label)
+        if label == "repetitive" or attempt == UNSUITABLE:
+            return Row(
+                task, " ".join([styles.sentence(task.answer)] * rng.randint(4, 6)), style, "repetitive"
+            )
         if label == "truncated" and len(output.split()) >= 5:
             words = output.split()
             words = words[: rng.randint(2, len(words) - 2)]

@@ -32,7 +32,7 @@ EOS = "<|endoftext|>"
 VOCABULARY, BLOCK, WIDTH, LAYERS, HEADS = 4096, 256, 256, 4, 4
 BATCH = 16  # blocks a step: 16 x 256 = 4,096 tokens
 PEAK_LEARNING_RATE, REVIEW_LEARNING_RATE, WARMUP_STEPS, WEIGHT_DECAY = 2e-3, 6e-4, 100, 0.01
-REVIEW_TOKENS = 3_500_000  # read after the main text: what is easily confused, told more often
+REVIEW_TOKENS = 3_000_000  # read after the main text: what is easily confused, told more often
 CHECKPOINT_EVERY = 200  # steps
 # Words of the prompt templates: whole tokens, so that a format the base has never read costs few unknown pieces.
 FORMAT_WORDS = (
