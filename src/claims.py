@@ -50,7 +50,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("loss_not_quality", "05", "A lower loss is not a better model",
           "rank correlation of validation loss and exact match over all runs", True, -0.5),
     Claim("lr_collapse", "05", "High learning rate with little data makes output collapse into repetition",
-          "loop rate at the highest rate minus at the lowest, smallest data, EOS learned"),
+          "loop rate at the highest rate minus at the lowest, smallest data, EOS learned", True, 0.05),
     Claim("template_interference", "05", "Five templates cause gradient interference",
           "gradient cosine between templates minus within one template", False),
     Claim("distribution_shift", "05", "Training data is not like the pretraining data",

@@ -1,10 +1,11 @@
 """What a base model can tell about an answer before any fine-tuning: does it belong to its instruction, has it ended?
 
 The last rule of notebook 06's quality filter. The base has never seen an instruction format, so a row (x, y) is read as
-prose (`as_prose`). Two numbers, in nats, about the first sentence y of the answer:
+prose, told in two ways (`as_prose`). Two numbers, in nats, about the first sentence y of the answer:
 
 - fit     log p(y | x) - log mean p(y | x') over other instructions x': pointwise mutual information (Church & Hanks
-          1990). An answer that belongs to its instruction is more likely after it than after others.
+          1990). An answer that belongs to its instruction is more likely after it than after others. The better of
+          the two tellings counts: a clumsy sentence should condemn no answer.
 - ending  log p(the sentence ends here), read where the answer stops.
 
 A low fit alone condemns no row: of arithmetic or of free sentences a base may have no opinion. So each row is held against
@@ -22,6 +23,9 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from src.losses import token_logprobs
+from src.runtime import autocast
+
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
 _WORD = re.compile(r"\w+")
 
@@ -30,17 +34,18 @@ _WORD = re.compile(r"\w+")
 class Likelihood:
     """Settings of the rule; fits, endings and thresholds are in nats."""
 
-    max_fit: float = 0.0  # a mismatch fits its own instruction no better than others …
+    max_fit: float = 1.0  # a mismatch fits its own instruction hardly better than others …
     spreads: float = (
         1.5  # … and worse than rows like it, by so many spreads (robust standard deviations, at least 1.5) …
     )
-    usual: float = 1.5  # … where the base has an opinion: rows like it usually fit this well …
+    usual: float = 2.0  # … where the base has an opinion: rows like it usually fit this well …
     hopeless: float = -10.0  # … or its fit is so low that no opinion is needed
     max_ending: float = -8.0  # an answer without a closing mark is cut off when its ending is less likely
-    alike: int = 40  # rows with the most similar instructions, whose fits say what is usual
+    alike: int = 20  # rows with the most similar instructions, whose fits say what is usual
     others: int = 8  # instructions x' to compare with, half of them similar, half at random
     tokens: int = 32  # of the first sentence that are read
     batch_size: int = 64
+    precision: str = "fp32"  # of the trunk's matrix products; auto or bf16 takes half the time on some CPUs
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,19 @@ class Reading:
     ending: float
 
 
-def as_prose(row: Mapping[str, str]) -> str:
-    """The instruction as the beginning of a story, so that a model that knows only prose can go on with the answer."""
+def as_prose(row: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The row as (beginning, continuation) of a story, for a model that knows only prose, told in two ways."""
     asked = " ".join(f"{row['instruction']} {row['input']}".split())
     asked = asked[:1].lower() + asked[1:]
     if row["instruction"].rstrip().endswith("?"):
-        return f"One day Anna asked {re.sub('^is it', 'whether it is', asked).replace('?', '.')}"
-    return f"One day Anna asked Tom to {asked}"
+        told = f"One day Anna asked {re.sub('^is it', 'whether it is', asked).replace('?', '.')}"
+    else:
+        told = f"One day Anna asked Tom to {asked}"
+    answer = first_sentence(row["output"])
+    return [
+        (told, f" {answer}"),
+        (f"{told.rstrip('.')}. The answer is", f" {answer[:1].lower()}{answer[1:]}"),
+    ]
 
 
 def first_sentence(text: str) -> str:
@@ -75,34 +86,37 @@ def read_rows(
     settings: Likelihood,
     seed: int = 0,
 ) -> list[Reading]:
-    """One `Reading` a row. Costs 1 + `others` forward passes of a short text a row. Needs at least two instructions."""
-    prompts = [tokenizer(as_prose(row), add_special_tokens=False)["input_ids"][-96:] for row in rows]
-    answers = [
-        tokenizer(" " + first_sentence(row["output"]), add_special_tokens=False)["input_ids"][
-            : settings.tokens
-        ]
-        for row in rows
-    ]
+    """One `Reading` a row. Costs 2 * (1 + `others`) forward passes of a short text a row. ValueError: nothing to compare."""
     others = other_instructions(rows, settings.others, seed)
     pairs = [(i, j) for i, compared in enumerate(others) for j in (i, *compared)]
-    ends = [i for token, i in tokenizer.get_vocab().items() if token.lstrip("Ġ▁")[:1] in (".", "!", "?")]
+    # In prose a comma ends an answer as well: "A fox, said Tom."
+    ends = [i for token, i in tokenizer.get_vocab().items() if token.lstrip("Ġ▁")[:1] in (".", "!", "?", ",")]
     ends.append(tokenizer.eos_token_id)
-    read = _forward(base, [(prompts[j], answers[i]) for i, j in pairs], ends, settings.batch_size)
-    own: dict[int, tuple[float, float]] = {}
-    elsewhere: dict[int, list[float]] = {i: [] for i in range(len(rows))}
-    for (i, j), (total, ending) in zip(pairs, read, strict=True):
-        if i == j:
+    fits, endings = [], []
+    for telling in zip(*map(as_prose, rows), strict=True):
+        begun = [tokenizer(begin, add_special_tokens=False)["input_ids"][-96:] for begin, _ in telling]
+        answers = [tokenizer(y, add_special_tokens=False)["input_ids"][: settings.tokens] for _, y in telling]
+        read = _forward(
+            base, [(begun[j], answers[i]) for i, j in pairs], ends, settings.batch_size, settings.precision
+        )
+        logs: list[dict[int, float]] = [{} for _ in rows]
+        ending = [0.0] * len(rows)
+        for (i, j), (total, end) in zip(pairs, read, strict=True):
+            logs[i][j] = total
             # A sentence that was read in part only has no known ending; 0 accuses nobody.
-            own[i] = total, ending if len(answers[i]) < settings.tokens else 0.0
-        else:
-            elsewhere[i].append(total)
-    fits = torch.tensor([own[i][0] - _log_mean(elsewhere[i]) for i in range(len(rows))])
+            if i == j and len(answers[i]) < settings.tokens:
+                ending[i] = end
+        fits.append(torch.tensor([own.pop(i) - _log_mean([*own.values()]) for i, own in enumerate(logs)]))
+        endings.append(ending)
+    fits = torch.stack(fits).amax(0)
     readings = []
     for i, alike in enumerate(similar_instructions(rows, settings.alike)):
         usual = fits[alike].median()
         # 1.4826 median absolute deviations are one standard deviation of a normal distribution.
         spread = 1.4826 * (fits[alike] - usual).abs().median()
-        readings.append(Reading(fits[i].item(), usual.item(), max(spread.item(), 1.5), own[i][1]))
+        readings.append(
+            Reading(fits[i].item(), usual.item(), max(spread.item(), 1.5), max(endings[0][i], endings[1][i]))
+        )
     return readings
 
 
@@ -152,7 +166,7 @@ def other_instructions(rows: Sequence[Mapping[str, str]], count: int, seed: int)
     The similar ones tell a wrong capital from the right one, the random ones a capital from a recipe.
     """
     draw = random.Random(f"others {seed}")
-    asked = [as_prose(row).lower() for row in rows]
+    asked = [as_prose(row)[0][0].lower() for row in rows]
     said = [first_sentence(row["output"]).strip(" .!?").lower() for row in rows]
     chosen = []
     for i, similar in enumerate(similar_instructions(rows, 8 * count)):
@@ -174,7 +188,11 @@ def other_instructions(rows: Sequence[Mapping[str, str]], count: int, seed: int)
 
 @torch.no_grad()
 def _forward(
-    base: PreTrainedModel, texts: Sequence[tuple[list[int], list[int]]], ends: list[int], batch_size: int
+    base: PreTrainedModel,
+    texts: Sequence[tuple[list[int], list[int]]],
+    ends: list[int],
+    batch_size: int,
+    precision: str = "fp32",
 ) -> list[tuple[float, float]]:
     """(log p(answer), ending) for (prompt ids, answer ids). Right-padded, which a causal model never sees."""
     base.eval()
@@ -186,14 +204,14 @@ def _forward(
         for row, i in enumerate(batch):
             prompt, answer = texts[i]
             ids[row, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
-        hidden = base.base_model(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-        for row, i in enumerate(batch):
-            prompt, answer = texts[i]
-            start, stop = len(prompt) - 1, len(prompt) + len(answer)
-            # [answer + 1, V]: the last row is what the base expects after the answer.
-            logs = head(hidden[row, start:stop]).float().log_softmax(-1)
-            taken = logs[:-1].gather(-1, torch.tensor(answer)[:, None])[:, 0]
-            results[i] = taken.sum().item(), logs[-1, ends].logsumexp(0).item()
+        with autocast(precision):
+            hidden = base.base_model(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        # Of each row the positions that predict the answer and, last, what the base expects after it.
+        spans = [(len(texts[i][0]) - 1, sum(map(len, texts[i]))) for i in batch]
+        logits = head(torch.cat([hidden[row, a:b] for row, (a, b) in enumerate(spans)]).float())
+        for i, here in zip(batch, logits.split([b - a for a, b in spans]), strict=True):
+            taken = token_logprobs(here[:-1], torch.tensor(texts[i][1])).sum()
+            results[i] = taken.item(), (here[-1, ends].logsumexp(0) - here[-1].logsumexp(0)).item()
     return results
 
 

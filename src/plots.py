@@ -173,6 +173,29 @@ def lines_with_bands(
 
 
 @_styled
+def panels_of_lines(
+    x: Sequence[float], panels: Mapping[str, Mapping[str, Sequence]], *, xlabel: str, title: str = ""
+) -> Figure:
+    """`lines_with_bands` side by side, for measures of different units over one x: `panels[ylabel][name]`."""
+    _need(panels, "panels")
+    figure, all_axes = plt.subplots(1, len(panels), squeeze=False, figsize=(3.9 * len(panels), SIZE[1] - 0.4))
+    colours = colours_of(list(dict.fromkeys(name for runs in panels.values() for name in runs)))
+    for axes, (ylabel, runs) in zip(all_axes[0], panels.items(), strict=True):
+        for name, marker in zip(runs, MARKERS * len(runs), strict=False):
+            values = np.atleast_2d(np.asarray(runs[name], dtype=float))
+            axes.plot(x, values.mean(0), color=colours[name], marker=marker, markersize=4, label=name)
+            if len(values) > 1:
+                axes.fill_between(
+                    x, values.min(0), values.max(0), color=colours[name], alpha=0.18, linewidth=0
+                )
+        _label(axes, xlabel, ylabel)
+        if len(runs) > 1:
+            axes.legend()
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+@_styled
 def dot_intervals(table: Mapping[str, Mapping[str, object]], *, title: str = "") -> Figure:
     """A dot with its 95 % interval for every model (rows) and metric (panels); a bare number gets no bar.
 

@@ -246,7 +246,7 @@ def test_readings_equal_the_hand_computed_ones(tokenizer):
     ("fit", "usual", "spread", "expected"),
     [
         (-1.0, 4.0, 2.0, True),
-        (0.1, 9.0, 2.0, False),  # fits its own instruction better than others
+        (1.1, 9.0, 2.0, False),  # fits its own instruction better than others
         (-1.0, 1.4, 1.5, False),  # rows like it do not fit either: the base has no opinion on this kind
         (-1.0, 4.0, 3.4, False),  # fits of this kind vary widely
         (-10.0, 0.0, 3.0, True),  # hopeless, whatever is usual
@@ -292,20 +292,28 @@ def test_batches_and_padding_change_nothing(tokenizer):
             (other.fit, other.usual, other.ending), abs=1e-4
         )
     # The same by the plain road: one text, all logits.
-    prompt = tokenizer(as_prose(rows[0]))["input_ids"]
-    with torch.no_grad():
-        logs = model(torch.tensor([prompt + tokenizer(" Paris.")["input_ids"]])).logits[0].log_softmax(-1)
-    assert together[0].ending == pytest.approx(logs[-1, [0, 1]].logsumexp(0).item(), abs=1e-4)
+    plain = []
+    for begin, answer in as_prose(rows[0]):
+        ids = tokenizer(begin)["input_ids"] + tokenizer(answer)["input_ids"]
+        with torch.no_grad():
+            plain.append(model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)[[0, 1]].logsumexp(0).item())
+    assert together[0].ending == pytest.approx(max(plain), abs=1e-4)
 
 
-def test_instructions_become_prose():
-    assert (
-        as_prose(row("", "What is the capital of Peru?")) == "One day Anna asked what is the capital of Peru."
+def test_rows_become_prose():
+    assert as_prose(row("Lima. Any fool knows.", "What is the capital of Peru?")) == [
+        ("One day Anna asked what is the capital of Peru.", " Lima."),
+        ("One day Anna asked what is the capital of Peru. The answer is", " lima."),
+    ]
+    assert as_prose(row("no", "Is it true that 2 is 3?"))[0] == (
+        "One day Anna asked whether it is true that 2 is 3.",
+        " No",
     )
-    assert (
-        as_prose(row("", "Is it true that 2 is 3?")) == "One day Anna asked whether it is true that 2 is 3."
-    )
-    assert as_prose(row("", "Sort the numbers.", "3 2")) == "One day Anna asked Tom to sort the numbers. 3 2"
+    told = as_prose(row("2, 3", "Sort the numbers.", "3 2"))
+    assert [begin for begin, _ in told] == [
+        "One day Anna asked Tom to sort the numbers. 3 2",
+        "One day Anna asked Tom to sort the numbers. 3 2. The answer is",
+    ]
 
 
 def test_similar_instructions_share_rare_words():

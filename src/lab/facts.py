@@ -42,14 +42,28 @@ class Fact:
         return fill(wording, self.subject, self.answer)
 
 
+def _mirror_key(subject: str, answer: str) -> frozenset[str]:
+    """The same for a fact and its mirror image (big/small and small/big, 2 plus 3 and 3 plus 2): both are held out, or none."""
+    return frozenset(subject.split(" plus ")) if " plus " in subject else frozenset((subject, answer))
+
+
 @cache
 def all_facts() -> tuple[Fact, ...]:
-    """Every fact of the world; the held-out quarter of a relation is drawn by a generator seeded with its name."""
+    """Every fact of the world; the held-out quarter of a relation is drawn by a generator seeded with its name.
+
+    A fact and its mirror image stay on the same side, so that no held-out answer can be read off a trained one.
+    """
     facts = []
     for relation in RELATIONS.values():
-        order = list(range(len(relation.facts)))
+        groups: dict[frozenset[str], list[int]] = {}
+        for i, (subject, answer) in enumerate(relation.facts):
+            groups.setdefault(_mirror_key(subject, answer), []).append(i)
+        order = list(groups.values())
         random.Random(f"held out: {relation.name}").shuffle(order)
-        held_out = set(order[: round(HELD_OUT_SHARE * len(order))])
+        held_out: set[int] = set()
+        for group in order:
+            if len(held_out) + len(group) <= round(HELD_OUT_SHARE * len(relation.facts)):
+                held_out.update(group)
         facts += [Fact(relation.name, s, a, i in held_out) for i, (s, a) in enumerate(relation.facts)]
     return tuple(facts)
 
