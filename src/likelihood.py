@@ -40,7 +40,7 @@ class Likelihood:
     )
     usual: float = 2.0  # … where the base has an opinion: rows like it usually fit this well …
     hopeless: float = -10.0  # … or its fit is so low that no opinion is needed
-    max_ending: float = -8.0  # an answer without a closing mark is cut off when its ending is less likely
+    max_ending: float = -4.0  # an answer without a closing mark is cut off when its ending is less likely
     alike: int = 20  # rows with the most similar instructions, whose fits say what is usual
     others: int = 8  # instructions x' to compare with, half of them similar, half at random
     tokens: int = 32  # of the first sentence that are read
