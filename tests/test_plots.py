@@ -15,7 +15,11 @@ from src.workspace import STAGES
 FIGURES = {
     "loss_curves": lambda: plots.loss_curves({"stage1_sft": [3.0, 2.0, 1.5], "stage3_lora": [3.0, 2.5, 2.2]}),
     "panels_of_lines": lambda: plots.panels_of_lines(
-        [1, 2], {"reward": {"sampled": [[0.1, 2.0]]}, "grade": {"sampled": [[0.1, 0.2], [0.2, 0.4]], "greedy": [0.5, 0.6]}},
+        [1, 2],
+        {
+            "reward": {"sampled": [[0.1, 2.0]]},
+            "grade": {"sampled": [[0.1, 0.2], [0.2, 0.4]], "greedy": [0.5, 0.6]},
+        },
         xlabel="step",
     ),
     "lines_with_bands": lambda: plots.lines_with_bands(
