@@ -237,6 +237,7 @@ class Journey:
 
 @dataclass(frozen=True)
 class DPO:
+    pairs: Count
     beta: Positive
     learning_rate: LearningRate
     epochs: Count
