@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from src.duplicates import duplicates, words
 from src import lab
+from src.duplicates import duplicates, words
 from src.likelihood import Likelihood, Reading, is_cut_off, is_mismatch, read_rows
 
 RULES = {
