@@ -46,13 +46,13 @@ CLAIMS: tuple[Claim, ...] = (
           "cloze accuracy kept, LoRA minus full fine-tuning at equal instruction following"),
     Claim("lora_repeats", "03", "LoRA still shows repetitive outputs", "loop rate of stage 3 minus the base's"),
     Claim("perplexity_order", "04", "Perplexity: base best, stages 1 and 3 medium, stage 2 worst",
-          "smallest of the differences stage 1 − base, stage 2 − stage 1, stage 2 − stage 3, nats a token of prose"),
+          "smallest of the differences stage 1 − base, stage 3 − base, stage 2 − stage 1, stage 2 − stage 3, nats a token of prose"),
     Claim("loss_not_quality", "05", "A lower loss is not a better model",
-          "rank correlation of validation loss and exact match over all runs", True, -0.5),
+          "rank correlation of validation loss and exact match over settings that learn EOS", True, -0.5),
     Claim("lr_collapse", "05", "High learning rate with little data makes output collapse into repetition",
           "loop rate at the highest rate minus at the lowest, smallest data, EOS learned", True, 0.05),
     Claim("template_interference", "05", "Five templates cause gradient interference",
-          "gradient cosine between templates minus within one template", False),
+          "gradient cosine of two templates on different rows (below 0: each undoes the other)", False),
     Claim("distribution_shift", "05", "Training data is not like the pretraining data",
           "base model's nats a token on SFT text minus on held-out prose"),
     Claim("kl_protects", "06", "KL regularisation (response tokens, 0.1) prevents forgetting",
@@ -68,9 +68,9 @@ CLAIMS: tuple[Claim, ...] = (
           "accuracy on held-out pairs with noisy labels", True, 0.60),
     Claim("high_kl", "07", "A high KL coefficient keeps PPO near the SFT model",
           "KL from SFT at kl_coef 0.5 minus at the lowest coefficient, nats a response", False),
-    Claim("more_steps_drift", "07", "More PPO steps drift further from SFT", "KL after the last step minus after 30 steps"),
+    Claim("more_steps_drift", "07", "More PPO steps drift further from SFT", "KL from SFT after the last step of v2 minus after v1's, nats a response"),
     Claim("v1_to_v3", "07", "PPO improves from v1 to v2 to v3", "gold score of v3 minus v1"),
-    Claim("final_ranking", "07", "The judge ranks SFT+PPO last of six models", "judge score of SFT+PPO minus the base's", False),
+    Claim("final_ranking", "07", "The judge ranks SFT+PPO last of six models", "judge score of SFT+PPO minus the lowest of the other five", False),
 )  # fmt: skip
 BY_ID = {claim.id: claim for claim in CLAIMS}
 
@@ -81,13 +81,30 @@ def measured(found: Interval | Difference, seeds: int) -> dict[str, float]:
 
 
 def verdict(claim: Claim, found: Mapping[str, Any], min_seeds: int = MIN_SEEDS) -> str:
-    """"supported", "not supported" or "inconclusive", from the stored effect alone."""
+    """ "supported", "not supported" or "inconclusive", from the stored effect alone."""
     low, high = found["low"] - claim.threshold, found["high"] - claim.threshold
     if not claim.above:
         low, high = -high, -low
     if (found["seeds"] < min_seeds and not claim.exact) or low <= 0 <= high:
         return "inconclusive"
     return "supported" if low > 0 else "not supported"
+
+
+def claim_table(claims: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The ledger of one notebook as it is shown: what is claimed, the rule, what was found. `claims`: id -> what `measured` gives."""
+    return [
+        {
+            "the source says": BY_ID[name].statement,
+            "measured as": BY_ID[name].effect,
+            "holds if": f"{'above' if BY_ID[name].above else 'below'} {BY_ID[name].threshold:g}".replace(
+                "-", "−"
+            ),
+            "effect [95 % interval]": f"{found['effect']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]",
+            "seeds": found["seeds"],
+            "verdict": verdict(BY_ID[name], found),
+        }
+        for name, found in claims.items()
+    ]
 
 
 def ledger(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import csv
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -102,7 +103,7 @@ def read_file(path: Path) -> Iterator[Any]:
         raise DataError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
         ) from error
-    except (EOFError, gzip.BadGzipFile, pyarrow.ArrowException, csv.Error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, pyarrow.ArrowException, csv.Error) as error:
         raise DataError(f"{path}: damaged or cut off ({error}). Download or export it again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
@@ -131,12 +132,14 @@ def sample_ids(
     temperature: float = 1.0,
     seed: int = 0,
     batch_size: int = 64,
+    first_row: int = 0,
 ) -> SampledIds:
     """Continue every prompt until EOS or `max_new_tokens`.
 
     `temperature` 0 is greedy, with log-probabilities at temperature 1; otherwise all logits are divided by it.
-    Raises ValueError for an empty prompt, a prompt that
-    leaves no room in the context, or a bad setting; FloatingPointError if the model's logits are not finite.
+    `first_row` is the number of the first prompt where only a part of a batch is continued here.
+    Raises ValueError for an empty prompt, a prompt that leaves no room in the context, or a bad setting;
+    FloatingPointError if the model's logits are not finite.
     """
     if max_new_tokens < 1 or temperature < 0 or batch_size < 1:
         raise ValueError(
@@ -166,7 +169,8 @@ def sample_ids(
     uniform = None
     if temperature > 0:
         generator = torch.Generator().manual_seed(seed)
-        uniform = torch.rand(count, max_new_tokens, generator=generator, dtype=torch.float64)
+        rows = first_row + count
+        uniform = torch.rand(rows, max_new_tokens, generator=generator, dtype=torch.float64)[first_row:]
 
     # Rows of similar length share a batch: less padding. So do identical prompts: they are read once.
     by_length = torch.tensor(
@@ -222,6 +226,20 @@ def sample_ids(
                 hidden = out.last_hidden_state[:, -1]
     used = int(response_lengths.max())
     return SampledIds(all_ids[:, : width + used], width, lengths, response_lengths, ended, logprobs[:, :used])
+
+
+def join_samples(parts: Sequence[SampledIds]) -> SampledIds:
+    """The parts of one batch as a whole, each padded to the widest prompt and the longest response."""
+    width, tokens = max(p.prompt_width for p in parts), max(p.logprobs.shape[1] for p in parts)
+    missing = [(width - p.prompt_width, tokens - p.logprobs.shape[1]) for p in parts]
+    return SampledIds(
+        torch.cat([F.pad(p.ids, sides) for p, sides in zip(parts, missing, strict=True)]),
+        width,
+        torch.cat([p.prompt_lengths for p in parts]),
+        torch.cat([p.response_lengths for p in parts]),
+        torch.cat([p.ended for p in parts]),
+        torch.cat([F.pad(p.logprobs, (0, right)) for p, (_, right) in zip(parts, missing, strict=True)]),
+    )
 
 
 def decode_responses(tokenizer, sampled: SampledIds) -> list[str]:

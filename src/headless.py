@@ -32,8 +32,6 @@ class RunError(RuntimeError):
 
 def execute(stage: Stage, workspace: Workspace, flags: list[str], show: Progress) -> None:
     """Run a stage's notebook and put the executed copy beside its result. RunError when a cell fails."""
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-
     path = NOTEBOOK_FOLDER / f"{stage.notebook}.ipynb"
     try:
         notebook = nbformat.read(path, as_version=4)
@@ -42,6 +40,25 @@ def execute(stage: Stage, workspace: Workspace, flags: list[str], show: Progress
     except Exception as err:  # noqa: BLE001 - nbformat raises a dozen kinds
         raise RunError(f"notebooks/{path.name} cannot be read as a notebook: {err}") from None
     before = _stamp(workspace, stage)
+    try:
+        _run_kernel(notebook, workspace, flags, show)
+    except OSError as err:  # a full or unwritable temporary folder, no more processes
+        raise RunError(f"notebooks/{path.name} could not be executed: {err}") from None
+    if _stamp(workspace, stage) == before:
+        raise RunError(f"notebooks/{path.name} ended without run.finish(metrics): it left no result")
+    normalise(notebook)
+    try:
+        write_notebook(notebook, workspace.folder(stage.name) / path.name)
+    except OSError as err:
+        raise RunError(
+            f"the new result is saved, but not its executed notebook ({err}): make room and run the stage again"
+        ) from None
+
+
+def _run_kernel(notebook: Any, workspace: Workspace, flags: list[str], show: Progress) -> None:
+    """Execute `notebook` in place. RunError when a cell fails or the kernel dies."""
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
         progress = Path(scratch, "progress")
         progress.touch()
@@ -58,10 +75,6 @@ def execute(stage: Stage, workspace: Workspace, flags: list[str], show: Progress
                 raise RunError(f"its process died in cell {show.cell + 1} (out of memory?)\n{told}") from None
             finally:
                 show.clear()
-    if _stamp(workspace, stage) == before:
-        raise RunError(f"notebooks/{path.name} ended without run.finish(metrics): it left no result")
-    normalise(notebook)
-    write_notebook(notebook, workspace.folder(stage.name) / path.name)
 
 
 async def _execute(notebook: Any, environment: dict[str, str], log: Any, show: Progress) -> None:
@@ -185,8 +198,11 @@ def normalise(notebook: Any) -> None:
 def write_notebook(notebook: Any, path: Path) -> None:
     """Write beside, then rename: a reader never sees half a notebook."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, path)
+    try:
+        nbformat.write(notebook, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _stamp(workspace: Workspace, stage: Stage) -> tuple | None:

@@ -7,6 +7,7 @@ process; a lock held on an open file cannot.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,9 +43,14 @@ class Lock:
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise Locked(f"process {holder}") from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        try:
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()))
+            self._file.flush()
+        except OSError:
+            with suppress(OSError):  # closing tries to write the rest once more
+                self._file.close()
+            raise
         Lock._mine[path] = self
 
     @property

@@ -109,7 +109,7 @@ class _ChunkedLoss(torch.autograd.Function):
         need_hidden, need_head = grad and ctx.needs_input_grad[0], grad and ctx.needs_input_grad[1]
         weight, ref_weight = head.detach().float(), ref_head.detach().float()
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
-        grad_head = torch.empty_like(weight) if need_head else None
+        grad_head = (torch.empty_like if len(hidden) else torch.zeros_like)(weight) if need_head else None
         low_weight = weight.to(dtype) if need_hidden else None
         low_hidden = (hidden / items).to(dtype) if need_head else None
         ce, kl = hidden.new_zeros(()), hidden.new_zeros(())

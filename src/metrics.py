@@ -475,11 +475,20 @@ def loops(text: str) -> bool:
     return False
 
 
+def _plain(text: str) -> str:
+    """Lower case, single spaces and line breaks, straight apostrophes."""
+    return re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text.strip())).lower().replace("’", "'")
+
+
+def polite_opener(text: str) -> str:
+    """The polite opener ("of course! ") that an answer begins with, in lower case; "" if it has none."""
+    opener = re.match(rf"(?:{'|'.join(POLITE_OPENERS)})\s*[!.,:]+\s*(?=\w)", _plain(text))
+    return opener.group() if opener else ""
+
+
 def first_sentence(text: str) -> str:
     """First sentence behind any polite opener: lower case, single spaces, no outer punctuation."""
-    text = re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text.strip())).lower().replace("’", "'")
-    opener = re.match(rf"(?:{'|'.join(POLITE_OPENERS)})\s*[!.,:]+\s*(?=\w)", text)
-    sentence = re.split(r"(?<=[.!?])\s|\n", text[opener.end() :] if opener else text)[0]
+    sentence = re.split(r"(?<=[.!?])\s|\n", _plain(text)[len(polite_opener(text)) :])[0]
     return re.sub(r"^(?:(?!-\d)[^\w])+|[^\w]+$", "", sentence)  # a minus sign is not punctuation
 
 

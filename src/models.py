@@ -30,14 +30,19 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
+
+from src.distributed import written_once
+from src.runtime import naming_a_full_disk
 
 ROOT = Path(__file__).resolve().parents[1]
 LORA_TARGETS = {"gpt2": ["c_attn", "c_proj"]}
 LORA_TARGETS_DEFAULT = ["q_proj", "k_proj", "v_proj", "o_proj"]  # Llama, Qwen, Mistral and their kin
 LOCAL_FOLDERS = ("models", "outputs")  # names that begin like this are never asked of the Hub
+GENERAL_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")  # two names of one class
 SPARE_ROWS = 1024  # vocabularies are padded up to round numbers; more than this is a wrong tokenizer
 
 
@@ -117,11 +122,15 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     folder = Path(source)
     if (folder / "adapter_config.json").is_file() and not (folder / "tokenizer_config.json").is_file():
         return load_tokenizer(_adapter_base(folder))
-    bare = (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file()
     try:
-        tokenizer = (GPT2Tokenizer if bare else AutoTokenizer).from_pretrained(source)
+        tokenizer = _tokenizer_class(folder).from_pretrained(source)
     except Exception as error:  # the tokenizers library raises bare Exception for broken files
-        raise ModelError(f"No usable tokenizer in {source!r}: {error}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if not folder.is_dir():
+            raise ModelError(_ways_out(source, reason)) from error
+        raise ModelError(
+            f"No usable tokenizer in {source!r}: {reason} Copy the tokenizer files of the base model there."
+        ) from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer in {source!r} has no EOS token, so a response could never end.")
     if tokenizer.pad_token_id is None:
@@ -129,6 +138,18 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     tokenizer.padding_side = "right"
     tokenizer.model_max_length = int(1e30)  # lengths are checked where they matter; no log line for long text
     return tokenizer
+
+
+def _tokenizer_class(folder: Path) -> type:
+    """GPT-2's for bare vocabulary files; the general one where the files name it, for then they say everything.
+
+    `AutoTokenizer` would put the class of the model's architecture over such files (Qwen2's over a word-level table).
+    """
+    if (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file():
+        return GPT2Tokenizer
+    config = folder / "tokenizer_config.json"
+    named = json.loads(config.read_text("utf-8")).get("tokenizer_class") if config.is_file() else None
+    return PreTrainedTokenizerFast if named in GENERAL_TOKENIZERS else AutoTokenizer
 
 
 def check_vocabulary(
@@ -154,17 +175,19 @@ def load_model(path: str | Path) -> PreTrainedModel | PeftModel:
     """
     source = find_model(path)
     folder = Path(source)
+    info = {"missing_keys": []}
     if (folder / "adapter_config.json").is_file():
         base = load_model(_adapter_base(folder))
-        with _reading(source):
+        with reading(source):
             _check_files(folder)
-            return PeftModel.from_pretrained(base, source).eval()
-    with _reading(source):
-        _check_files(folder)
-        config = _deterministic(AutoConfig.from_pretrained(source))
-        model, info = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
+            model = PeftModel.from_pretrained(base, source)
+    else:
+        with reading(source):
+            _check_files(folder)
+            config = _deterministic(AutoConfig.from_pretrained(source))
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise ModelError(
@@ -175,6 +198,7 @@ def load_model(path: str | Path) -> PreTrainedModel | PeftModel:
     return model.eval()
 
 
+@written_once
 def save_model(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path
 ) -> Path:
@@ -188,7 +212,7 @@ def save_model(
         model = fresh_copy(model).float()
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        with quiet():
+        with quiet(), naming_a_full_disk(folder):
             if isinstance(model, PeftModel):
                 _save_adapter(model, temporary)
             else:
@@ -282,7 +306,7 @@ def _deterministic(config: PretrainedConfig) -> PretrainedConfig:
 
 
 def _adapter_base(folder: Path) -> str:
-    with _reading(str(folder)):
+    with reading(str(folder)):
         base = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path")
     if not base:
         raise ModelError(
@@ -337,13 +361,15 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _reading(source: str) -> Iterator[None]:
-    """Turn whatever a library raises about broken files into one ModelError that names the folder."""
+def reading(source: str) -> Iterator[None]:
+    """Turn whatever a library or the Hub raises into one ModelError that names the source."""
     try:
         with quiet():
             yield
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if not Path(source).is_dir():
+            raise ModelError(_ways_out(source, reason)) from error
         raise ModelError(
             f"Cannot load the model in {source!r}: {reason} A damaged or incomplete folder must be "
             "written again: re-run its stage, or download it again."

@@ -15,7 +15,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from src import plots, runtime
+from src.claims import BY_ID, MIN_SEEDS, claim_table
 from src.config import Config, load_config
+from src.jsonio import read_json
 from src.workspace import Run, Workspace
 
 
@@ -37,6 +39,15 @@ def say(text: str) -> None:
     display(Markdown(text))
 
 
+def show_cost(run: Run) -> None:
+    """Time and peak memory of this run, from the manifest that `run.finish` has just written."""
+    made = read_json(run.folder / "manifest.json")
+    say(
+        f"Time for all of this from an empty cache: {made['duration_seconds'] / 60:.1f} minutes ({made['seeds']} training seed"
+        f"{'s' * (made['seeds'] > 1)}); peak memory {made['peak_memory_mb'] / 1000:.1f} GB. A second run reads its trainings from the cache."
+    )
+
+
 def show_source(*objects: Callable) -> None:
     """Show the source of functions or classes as it is in `src/` now: what you read is what runs."""
     for thing in objects:
@@ -51,7 +62,18 @@ def show_table(
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     with pd.option_context("display.max_colwidth", None):
         body = frame.to_html(index=False, float_format=lambda x: f"{x:.{decimals}f}", border=0, na_rep="–")
+    if any(
+        frame[column].map(lambda value: isinstance(value, str) and len(value) > 25).any() for column in frame
+    ):
+        body = _left(body)
     display(HTML((f"<p><b>{html.escape(caption)}</b></p>" if caption else "") + body))
+
+
+def show_claims(claims: Mapping[str, Mapping[str, Any]]) -> None:
+    """The claims that a notebook measured, with the verdict that follows from each effect."""
+    show_table(claim_table(claims), "Claims of the source, tested")
+    if any(f["seeds"] < MIN_SEEDS and not BY_ID[name].exact for name, f in claims.items()):
+        say(f"With fewer than {MIN_SEEDS} training seeds a verdict is *inconclusive*, whatever the effect.")
 
 
 def show_samples(samples: Mapping[str, Sequence[str]], prompts: Sequence[str], caption: str = "") -> None:
@@ -62,7 +84,18 @@ def show_samples(samples: Mapping[str, Sequence[str]], prompts: Sequence[str], c
     frame = pd.DataFrame(rows)
     with pd.option_context("display.max_colwidth", None):
         body = frame.to_html(index=False, border=0, escape=True)
+    body = _left(body)
     display(HTML((f"<p><b>{html.escape(caption)}</b></p>" if caption else "") + body))
+
+
+def _left(table: str) -> str:
+    """Sentences are read from the left; numbers keep pandas' alignment to the right."""
+    start = ' align="left" style="text-align: left;"'  # GitHub keeps the attribute, Jupyter needs the style
+    return (
+        table.replace(' style="text-align: right;"', start)
+        .replace("<th>", f"<th{start}>")
+        .replace("<td>", f"<td{start}>")
+    )
 
 
 def show_figure(run: Run, figure: Figure, name: str, caption: str) -> None:

@@ -56,12 +56,16 @@ def use_course_style() -> None:
     mpl.rcParams.update({**STYLE, "axes.prop_cycle": mpl.cycler(color=CYCLE)})
 
 
+ALIASES = {"base model": "base", "LoRA": "stage3_lora"}  # what a figure may call a stage
+
+
 def colours_of(names: Sequence[str]) -> dict[str, str]:
     """A colour per name: a stage always has its own; without any stage among them, the Okabe-Ito cycle."""
-    if not any(name in STAGE_COLOURS for name in names):
+    known = {**STAGE_COLOURS, **{alias: STAGE_COLOURS[stage] for alias, stage in ALIASES.items()}}
+    if not any(name in known for name in names):
         return {name: CYCLE[i % len(CYCLE)] for i, name in enumerate(names)}
-    rest = [name for name in names if name not in STAGE_COLOURS]
-    return {**STAGE_COLOURS, **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(rest)}}
+    rest = [name for name in names if name not in known]
+    return {**known, **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(rest)}}
 
 
 def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -125,13 +129,15 @@ def loss_curves(
     """One line per run; a history lists numbers, or dicts with "step" and `y` (as `SFTResult` has)."""
     _need(histories, "histories")
     figure, axes = plt.subplots()
-    for name, colour in _in_order(histories):
+    for (name, colour), marker in zip(_in_order(histories), MARKERS * len(histories), strict=False):
         rows = [row for row in histories[name] if not isinstance(row, Mapping) or y in row]
         if not rows:
             raise ValueError(f"history {name!r} has no value of {y!r}")
         dicts = isinstance(rows[0], Mapping)
         steps = [row["step"] for row in rows] if dicts else range(1, len(rows) + 1)
-        axes.plot(steps, [row[y] for row in rows] if dicts else rows, color=colour, label=name)
+        few = len(rows) <= 12  # epochs, not steps: show where was measured
+        values = [row[y] for row in rows] if dicts else rows
+        axes.plot(steps, values, color=colour, label=name, marker=marker if few else None, markersize=4)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label(axes, "training step", label, title)
     _legend(axes)
@@ -174,16 +180,25 @@ def lines_with_bands(
 
 @_styled
 def panels_of_lines(
-    x: Sequence[float], panels: Mapping[str, Mapping[str, Sequence]], *, xlabel: str, title: str = ""
+    x: Sequence[float],
+    panels: Mapping[str, Mapping[str, Sequence]],
+    *,
+    xlabel: str,
+    title: str = "",
+    marker: str | None = None,
 ) -> Figure:
-    """`lines_with_bands` side by side, for measures of different units over one x: `panels[ylabel][name]`."""
+    """`lines_with_bands` side by side, for measures of different units over one x: `panels[ylabel][name]`.
+
+    `marker=""` leaves the dots out, for long lines.
+    """
     _need(panels, "panels")
     figure, all_axes = plt.subplots(1, len(panels), squeeze=False, figsize=(3.9 * len(panels), SIZE[1] - 0.4))
     colours = colours_of(list(dict.fromkeys(name for runs in panels.values() for name in runs)))
     for axes, (ylabel, runs) in zip(all_axes[0], panels.items(), strict=True):
-        for name, marker in zip(runs, MARKERS * len(runs), strict=False):
+        for name, shape in zip(runs, MARKERS * len(runs), strict=False):
             values = np.atleast_2d(np.asarray(runs[name], dtype=float))
-            axes.plot(x, values.mean(0), color=colours[name], marker=marker, markersize=4, label=name)
+            dot = shape if marker is None else marker
+            axes.plot(x, values.mean(0), color=colours[name], marker=dot, markersize=4, label=name)
             if len(values) > 1:
                 axes.fill_between(
                     x, values.min(0), values.max(0), color=colours[name], alpha=0.18, linewidth=0
@@ -196,7 +211,9 @@ def panels_of_lines(
 
 
 @_styled
-def dot_intervals(table: Mapping[str, Mapping[str, object]], *, title: str = "") -> Figure:
+def dot_intervals(
+    table: Mapping[str, Mapping[str, object]], *, title: str = "", zero: bool = False
+) -> Figure:
     """A dot with its 95 % interval for every model (rows) and metric (panels); a bare number gets no bar.
 
     `table[model][metric]` is an `Interval`, a (low, value, high) triple or a number; a missing one leaves a
@@ -212,9 +229,11 @@ def dot_intervals(table: Mapping[str, Mapping[str, object]], *, title: str = "")
             if metric in table[model]:
                 value, error = _error([table[model][metric]])
                 axes.errorbar(value, [place], xerr=error, fmt="o", color=colour, markersize=6, elinewidth=2)
+        if zero:  # a difference is read against 0
+            axes.axvline(0, color="#333333", linewidth=1.0, linestyle="--", zorder=1)
         axes.set_xlabel(metric)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(3))  # labels of neighbouring panels must not touch
     panels[0][0].set_yticks(range(len(table)), list(table))
     panels[0][0].set_ylim(len(table) - 0.5, -0.5)  # the first model on top
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
@@ -340,23 +359,29 @@ def frontier(
 ) -> Figure:
     """What is paid (x) for what is gained (y): one line per method, its settings written beside the dots.
 
-    `points[name]` is a list of (x, y) or (x, y, note). Lines run in the order given (a path, such as
-    training).
+    `points[name]` is a list of (x, y) or (x, y, note); x and y are numbers or intervals, whose ends are then
+    drawn. Lines run in the order given (a path, such as training).
     """
     _need(points, "points")
     figure, axes = plt.subplots()
-    for (name, colour), marker in zip(_in_order(points), MARKERS * len(points), strict=False):
+    for number, ((name, colour), marker) in enumerate(
+        zip(_in_order(points), MARKERS * len(points), strict=False)
+    ):
         _need(points[name], f"points[{name!r}]")
-        x, y = ([point[axis] for point in points[name]] for axis in (0, 1))
-        axes.plot(x, y, "-" if connect else "", color=colour, marker=marker, markersize=5, label=name)
-        for point in points[name]:
+        (x, x_error), (y, y_error) = (_error([point[axis] for point in points[name]]) for axis in (0, 1))
+        line = "-" if connect else "none"  # an empty format string would mean the default line
+        axes.plot(x, y, linestyle=line, color=colour, marker=marker, markersize=5, label=name)
+        if x_error.any() or y_error.any():
+            axes.errorbar(x, y, x_error, y_error, fmt="none", ecolor=colour, elinewidth=1.2, alpha=0.6)
+        for place, point in enumerate(points[name]):
             if len(point) > 2:
                 axes.annotate(
                     str(point[2]),
-                    point[:2],
-                    xytext=(4, 4),
+                    (x[place], y[place]),
+                    xytext=((5, 4), (-5, 4), (5, -10))[number % 3],  # notes of different lines keep apart
+                    ha=("left", "right", "left")[number % 3],
                     textcoords="offset points",
-                    fontsize=7,
+                    fontsize=8,
                     color=colour,
                 )
     _label(axes, xlabel, ylabel, title)
@@ -402,7 +427,7 @@ def stage_map(active: int) -> Figure:
     x_of = {0: 0.0, 1: 1.45, 2: 1.45, 3: 1.45, 4: 2.9, 5: 4.35, 6: 5.8, 7: 7.25}
     y_of = {1: 0.75, 2: 0.0, 3: -0.75}
     names = ["base", *(stage.name for stage in STAGES.values())]
-    figure, axes = plt.subplots(figsize=(8.2, 1.7))
+    figure, axes = plt.subplots(figsize=(8.2, 2.0))
     for number, name in enumerate(names):
         x, y, here = x_of[number], y_of.get(number, 0.0), number == active
         colour = STAGE_COLOURS[name]
@@ -417,11 +442,32 @@ def stage_map(active: int) -> Figure:
         axes.text(
             x, y, text, ha="center", va="center", fontsize=8, color=ink, weight=weight, bbox=box, zorder=3
         )
-    arrows = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (4, 5), (5, 6), (6, 7)]
-    for start, end in arrows:
+    weights, results = [(0, 1), (0, 2), (0, 3), (6, 7)], [(1, 4), (2, 4), (3, 4), (4, 5), (5, 6)]
+    for start, end in weights + results:
         ends = [(x_of[n] + side, y_of.get(n, 0.0)) for n, side in ((start, 0.5), (end, -0.55))]
-        axes.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": "#999999", "lw": 1.0})
-    axes.set(xlim=(-0.6, 7.9), ylim=(-1.2, 1.2))
+        style = {
+            "arrowstyle": "->",
+            "color": "#777777",
+            "lw": 1.0,
+            "ls": "-" if (start, end) in weights else ":",
+        }
+        axes.annotate("", ends[1], ends[0], arrowprops=style)
+    below = {
+        "arrowstyle": "->",
+        "color": "#777777",
+        "lw": 1.0,
+        "connectionstyle": "arc,angleA=-90,angleB=-90,armA=56,armB=56,rad=8",
+    }
+    axes.annotate("", (x_of[6], -0.38), (x_of[0], -0.38), arrowprops=below)  # 06 starts from the base again
+    figure.text(
+        0.4,
+        0.01,
+        "solid: weights are handed on; dotted: only results",
+        ha="center",
+        fontsize=7,
+        color="#777777",
+    )
+    axes.set(xlim=(-0.6, 7.9), ylim=(-1.6, 1.2))
     axes.axis("off")
     return figure
 

@@ -17,22 +17,30 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from peft import PeftModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from src.generation import SampledIds, decode_responses, positions_from_mask, sample_ids, trunk_and_head
+from src.distributed import add_gradients, gathered, is_main, own_share, own_slice, total, written_once
+from src.generation import (
+    SampledIds,
+    decode_responses,
+    join_samples,
+    positions_from_mask,
+    sample_ids,
+    trunk_and_head,
+)
 from src.losses import token_logprobs
 from src.models import fresh_copy
-from src.runtime import autocast
+from src.runtime import autocast, naming_a_full_disk
 from src.templates import encode_prompt
 
 RewardFunction = Callable[[list[str], list[str], list[bool]], Sequence[float]]
@@ -337,6 +345,8 @@ class PPOTrainer:
             raise ValueError("critic='reward' needs the reward model as `critic`; critic='shared' takes none")
         if not prompts:
             raise ValueError("no prompts to train on")
+        if not len(own_share(range(config.batch_size))):
+            raise ValueError(f"batch_size={config.batch_size} leaves a process without a row; raise it")
         self.policy, self.reference, self.reward_fn = policy, reference, reward_fn
         self.tokenizer, self.prompts, self.config = tokenizer, list(prompts), config
         self.prompt_ids = [encode_prompt(tokenizer, prompt) for prompt in self.prompts]
@@ -368,7 +378,7 @@ class PPOTrainer:
         runs after a step is complete: the place for `trainer.save(folder)` or for sampling a panel of prompts."""
         while self.step < self.config.steps:
             row = self.train_step()
-            if progress:
+            if progress and is_main():
                 progress(self.step, self.config.steps, describe(row))
             if on_step:
                 on_step(self, row)
@@ -395,15 +405,17 @@ class PPOTrainer:
     @torch.no_grad()
     def _rollout(self) -> tuple[Rollout, dict]:
         c, clock = self.config, [time.perf_counter()]
-        drawn = self._draw_prompts()
-        sampled = sample_ids(
+        drawn, own = self._draw_prompts(), own_slice(c.batch_size)
+        part = sample_ids(
             self.policy,
-            [self.prompt_ids[i] for i in drawn],
+            [self.prompt_ids[i] for i in drawn[own]],
             eos_token_id=self.tokenizer.eos_token_id,
             max_new_tokens=c.max_new_tokens,
             temperature=c.temperature,
             seed=self._seed("sample"),
+            first_row=own.start,
         )
+        sampled = join_samples(gathered([part]))
         clock.append(time.perf_counter())
         prompts, responses = [self.prompts[i] for i in drawn], decode_responses(self.tokenizer, sampled)
         scores = self._scores(prompts, responses, sampled.ended.tolist())
@@ -492,7 +504,8 @@ class PPOTrainer:
         tokens = int(sampled.response_lengths[rows].sum())
         sums = dict.fromkeys(("policy_loss", "value_loss", "approx_kl", "clip_fraction", "ratio_mean"), 0.0)
         ratio_max, ratio_error = 0.0, 0.0
-        for piece in rows.split(c.mini_batch_size):
+        own = own_share(rows)
+        for piece in own.split(c.mini_batch_size) if len(own) else ():
             mask, old = rollout.mask[piece], rollout.logprobs[piece]
             new = logprobs_and_values(
                 self.policy,
@@ -519,8 +532,11 @@ class PPOTrainer:
                 sums["ratio_mean"] += ratio.sum().item()
                 ratio_max = max(ratio_max, ratio.max().item())
                 ratio_error = max(ratio_error, (ratio - 1).abs().max().item())
-        means = {name: total / tokens for name, total in sums.items()}
-        return means | {"ratio_max": ratio_max, "ratio_error": ratio_error, "tokens": tokens}
+        add_gradients([*self.policy_parameters, *self.critic.parameters()])
+        parts = gathered([(sums, ratio_max, ratio_error)])
+        means = {name: sum(part[0][name] for part in parts) / tokens for name in sums}
+        largest = {name: max(part[i] for part in parts) for i, name in ((1, "ratio_max"), (2, "ratio_error"))}
+        return means | largest | {"tokens": tokens}
 
     def _optimizer_step(self) -> float:
         """Clip and step; returns the policy's gradient norm. A separate critic is clipped by itself."""
@@ -534,7 +550,9 @@ class PPOTrainer:
         return norms[0].item()
 
     def _scores(self, prompts: list[str], responses: list[str], ended: list[bool]) -> Tensor:
-        scores = torch.as_tensor(self.reward_fn(prompts, responses, ended)).detach().float().reshape(-1)
+        own = own_slice(len(responses))
+        scores = torch.as_tensor(self.reward_fn(prompts[own], responses[own], ended[own]))
+        scores = torch.cat(gathered([scores.detach().float().reshape(-1)]))
         if len(scores) != len(responses):
             raise ValueError(f"reward_fn returned {len(scores)} scores for {len(responses)} responses")
         if not torch.isfinite(scores).all():
@@ -552,13 +570,15 @@ class PPOTrainer:
     def _score_in_pieces(self, model: nn.Module, sampled: SampledIds, **wanted) -> Scored:
         settings = {"temperature": self.config.temperature, "precision": self.config.precision}
         lengths = sampled.prompt_lengths + sampled.response_lengths
-        order = lengths.argsort(stable=True)
+        order = own_share(lengths.argsort(stable=True))
         pieces = order.split(self.config.mini_batch_size)
         parts = [logprobs_and_values(model, sampled, rows, **settings, **wanted) for rows in pieces]
-        back = order.argsort()
-        return Scored(
-            *(None if field[0] is None else torch.cat(field)[back] for field in zip(*parts, strict=True))
-        )
+
+        def in_place(field: Sequence[Tensor]) -> Tensor:  # every process fills its rows
+            own = torch.cat(field)
+            return total(own.new_zeros(len(lengths), own.shape[1]).index_copy_(0, order, own))
+
+        return Scored(*(None if field[0] is None else in_place(field) for field in zip(*parts, strict=True)))
 
     def _draw_prompts(self) -> list[int]:
         """The next batch_size prompts of an endless series of shuffled passes over the pool."""
@@ -594,6 +614,7 @@ class PPOTrainer:
                 tensors[f"adam.{key}.{name}"] = value
         return tensors
 
+    @written_once
     def save(self, folder: str | Path) -> Path:
         """Write weights that train, optimiser, history and position of the run into `folder`; replaces its old state."""
         path = Path(folder) / STATE_FILE
@@ -602,8 +623,12 @@ class PPOTrainer:
         header = {"state": state, "config": asdict(self.config), "prompts": self._prompt_hash()}
         tensors = {name: tensor.detach().contiguous() for name, tensor in self._tensors().items()}
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file(tensors, temporary, metadata={"ppo": json.dumps(header)})
-        os.replace(temporary, path)
+        try:
+            with naming_a_full_disk(path):
+                save_file(tensors, temporary, metadata={"ppo": json.dumps(header)})
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
         return path
 
     def load(self, folder: str | Path) -> None:
@@ -611,7 +636,7 @@ class PPOTrainer:
         path = Path(folder) / STATE_FILE
         if not path.is_file():
             raise FileNotFoundError(f"no PPO checkpoint in {str(folder)!r} (looked for {STATE_FILE})")
-        with safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             header = json.loads(file.metadata()["ppo"])
             saved, mine = header["config"], asdict(self.config)
             changed = [f"{k}: {saved.get(k)!r} -> {mine[k]!r}" for k in mine if saved.get(k) != mine[k]]
@@ -637,6 +662,15 @@ class PPOTrainer:
 
     def _prompt_hash(self) -> str:
         return hashlib.sha256("\0".join(self.prompts).encode()).hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}). Delete it and start the run again.") from error
 
 
 def distinct(rows: Sequence[Sequence[int]], n: int) -> float:

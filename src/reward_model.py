@@ -30,15 +30,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
+from src.distributed import add_gradients, gathered, is_main, own_share, written_once
 from src.losses import ranking_loss, token_logprobs
-from src.models import fresh_copy, load_model, merge_lora, quiet
-from src.runtime import autocast
+from src.models import fresh_copy, load_model, merge_lora, reading
+from src.runtime import autocast, naming_a_full_disk
 from src.sft import GroupedSampler
 from src.templates import encode_response, split_dialogue, truncate_dialogue, truncate_pair
 
-LOGPROB_FLOOR = (
-    -6.0
-)  # nats: below this a token is simply "unexpected", and one rare word must not decide the score
+LOGPROB_FLOOR = -10.0  # nats; lower is simply "unexpected", and one rare word must not decide the score
 WEIGHTS, SETTINGS = "model.safetensors", "reward_model.json"
 
 
@@ -47,7 +46,7 @@ class GPT2RewardModel(nn.Module):
 
     `trunk` is a model folder, or a causal LM or bare trunk, of which a copy is made. With `logprob_features` the score
     also sees how likely the response's tokens are under this model's own trunk with the tied LM head (clamped at
-    -6 nats; a and b start at 0): what a small model knows shows in its log-probabilities before it shows in h_last.
+    -10 nats; a and b start at 0): what a small model knows shows in its log-probabilities before it shows in h_last.
     It is partly a reward for confidence, so compare with the plain form. gain and bias are 1 and 0 until
     `fit_normaliser`. Raises ValueError for log-probability features on a model whose LM head is not tied.
     """
@@ -136,16 +135,18 @@ class GPT2RewardModel(nn.Module):
         self.bias.copy_((self.bias - mean) / std)
         self.gain.div_(std)
 
+    @written_once
     def save(self, folder: str | Path) -> Path:
         """Safetensors and JSON; `folder` holds its old content or the new one, never a mixture."""
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            self.trunk.config.save_pretrained(temporary)
-            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, temporary / WEIGHTS)
-            options = {"logprob_features": self.logprob_features, "max_length": self.max_length}
-            (temporary / SETTINGS).write_text(json.dumps(options, indent=2) + "\n")
+            with naming_a_full_disk(folder):
+                self.trunk.config.save_pretrained(temporary)
+                save_file({k: v.contiguous() for k, v in self.state_dict().items()}, temporary / WEIGHTS)
+                options = {"logprob_features": self.logprob_features, "max_length": self.max_length}
+                (temporary / SETTINGS).write_text(json.dumps(options, indent=2) + "\n")
             temporary.chmod(0o755)
             aside = temporary.with_name(temporary.name + ".old")
             if folder.exists():
@@ -158,17 +159,17 @@ class GPT2RewardModel(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> GPT2RewardModel:
-        """The model that `save` wrote. Raises FileNotFoundError if `folder` holds none."""
+        """The model that `save` wrote. Raises FileNotFoundError if `folder` holds none, ModelError if it is damaged."""
         folder = Path(folder)
         if not (folder / SETTINGS).is_file():
             raise FileNotFoundError(
                 f"no reward model in {str(folder)!r} (looked for {SETTINGS}); train it first"
             )
-        options = json.loads((folder / SETTINGS).read_text())
-        with quiet():
+        with reading(str(folder)):
+            options = json.loads((folder / SETTINGS).read_text())
             trunk = AutoModel.from_config(AutoConfig.from_pretrained(folder))
-        model = cls(trunk, **options)
-        model.load_state_dict(load_file(folder / WEIGHTS))
+            model = cls(trunk, **options)
+            model.load_state_dict(load_file(folder / WEIGHTS))
         return model
 
 
@@ -348,7 +349,7 @@ def train_reward_model(
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
-            if progress:
+            if progress and is_main():
                 row = history[-1]
                 progress(row["step"], total, f"loss {row['loss']:.3f} · accuracy {row['accuracy']:.0%}")
     tokens = settings.epochs * sum(2 * len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded)
@@ -360,16 +361,17 @@ def _ranking_step(
 ) -> tuple[float, Tensor]:
     """Gradient of the mean loss over `batch`, in pieces; chosen and rejected of a piece share one forward pass."""
     batch = sorted(batch, key=lambda p: len(p.prompt) + max(len(p.chosen), len(p.rejected)))
-    total, margins = 0.0, []
-    for start in range(0, len(batch), settings.micro_batch_size):
-        piece = batch[start : start + settings.micro_batch_size]
+    own, total, margins = own_share(batch), 0.0, []
+    for start in range(0, len(own), settings.micro_batch_size):
+        piece = own[start : start + settings.micro_batch_size]
         rows = [(p.prompt, p.chosen) for p in piece] + [(p.prompt, p.rejected) for p in piece]
         chosen, rejected = _forward(model, rows, settings.precision).chunk(2)
         loss = ranking_loss(chosen, rejected, settings.margin, settings.centre) * (len(piece) / len(batch))
         loss.backward()
         total += loss.item()
         margins.append((chosen - rejected).detach())
-    return total, torch.cat(margins)
+    add_gradients(model.parameters())
+    return sum(gathered([total])), torch.cat(gathered(margins))
 
 
 # --- Scoring ---------------------------------------------------------------------------------------------------
@@ -512,10 +514,14 @@ def accuracy_by_margin(margins: Tensor, bins: int = 5) -> list[dict[str, float]]
 def reliability_curve(margins: Tensor, bins: int = 5) -> list[dict[str, float]]:
     """Predicted against observed: sigmoid(|margin|) is the stated probability of being right. Calibrated: the diagonal."""
     groups = [g for g in margins[margins.abs().argsort()].tensor_split(bins) if len(g)]
-    return [
-        {"predicted": group.abs().sigmoid().mean().item(), "observed": accuracy(group), "count": len(group)}
-        for group in groups
-    ]
+    rows = []
+    for group in groups:
+        low, high = wilson_interval(accuracy(group), len(group))
+        stated = group.abs().sigmoid().mean().item()
+        rows.append(
+            {"predicted": stated, "observed": accuracy(group), "low": low, "high": high, "count": len(group)}
+        )
+    return rows
 
 
 def correlation(x: Tensor, y: Tensor) -> float:

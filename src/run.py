@@ -5,6 +5,7 @@
     python -m src.run status       each stage: fresh, STALE (and why) or missing; time, memory, key figure
     python -m src.run plan         what `all` would run; speed of this machine, minutes, memory, downloads
     python -m src.run report       tables and claims ledger of your outputs
+    python -m src.run chat         type a prompt, see the stages answer side by side  [base 01 …] [--prompt "…"]
     python -m src.run render       run with 5 seeds [--set seeds=N], then renew notebooks/, outputs/reference, README
 
 A notebook is executed headless in a kernel of this very interpreter, in its own folder, and does exactly
@@ -34,7 +35,7 @@ from src.workspace import REFERENCE, STAGES, Stage, Workspace, WorkspaceError
 
 RENDER_SEEDS = 5
 LARGEST = 1_000_000  # bytes of a file in outputs/reference
-COMMANDS = ["all", "status", "plan", "report", "render"]
+COMMANDS = ["all", "status", "plan", "report", "chat", "render"]
 
 
 # ---------------------------------------------------------------- configuration for several stages
@@ -182,9 +183,17 @@ def main(arguments: list[str] | None = None) -> int:
         help="override a setting (repeatable): train.kl_beta=0.2, or 06:train.kl_beta=0.2 for one stage",
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="with all: run the fresh stages too")
+    parser.add_argument("--prompt", help="with chat: answer this and end, instead of reading lines")
+    parser.add_argument("--temperature", type=float, help="with chat: sample (default 0: greedy)")
     args = parser.parse_args(arguments)
     command = args.what[0]
+    if command != "chat" and (args.prompt is not None or args.temperature is not None):
+        parser.error("--prompt and --temperature belong to chat")
     try:
+        if command == "chat":
+            from src.chat import chat  # only here: `status` must not wait for torch
+
+            return chat(args.what[1:], args.profile, args.overrides, args.temperature or 0.0, args.prompt)
         if command not in COMMANDS:
             numbers = sorted({_number(word) for word in args.what})
             return run_stages(numbers, args.profile, args.overrides)

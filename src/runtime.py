@@ -9,6 +9,7 @@ sums) is fixed, and the GPU is out of sight. Nothing here follows a paper; the s
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import platform
@@ -16,6 +17,7 @@ import random
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -122,6 +124,23 @@ def peak_memory_mb() -> float:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return (peak if sys.platform == "darwin" else peak * 1024) / 1e6
     return info.rss / 1e6
+
+
+@contextlib.contextmanager
+def naming_a_full_disk(path: Path | str) -> Iterator[None]:
+    """A full disk, which every library words in its own way, as one OSError that says so and what to do."""
+    try:
+        yield
+    except Exception as error:  # safetensors raises an error of its own
+        if not any(
+            sign in str(error) for sign in ("Errno 28", "os error 28", "WinError 112", "os error 112")
+        ):
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            f"{os.strerror(errno.ENOSPC)}: {path} was not written; what was there before is untouched. "
+            "Free some space (outputs/*/cache may be deleted) and run this again",
+        ) from error
 
 
 class Stopwatch:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from src.distributed import is_main, own_share
 from src.losses import SFTLoss, chunked_sft_loss
 from src.models import fresh_copy, quiet
 from src.runtime import Stopwatch, autocast, progress, resolve_precision
@@ -42,7 +44,7 @@ class SFTSettings:
     learning_rate: float = 2e-5
     schedule: str = "cosine"  # cosine, linear or constant
     warmup: float = 0.0  # below 1 a share of all steps, otherwise a number of steps
-    batch_size: int = 8  # rows per micro-batch
+    batch_size: int = 8  # rows per micro-batch, of all processes together
     gradient_accumulation: int = 1  # micro-batches per optimiser step
     max_grad_norm: float = 1.0
     weight_decay: float = 0.0
@@ -185,7 +187,8 @@ def collate(rows: list[Row], pad_id: int) -> dict[str, Tensor]:
     There is no attention mask: under causal attention no real token sees the padding behind it, and the
     labels of padding are -100.
     """
-    longest = max(len(row["input_ids"]) for row in rows)
+    rows = rows or [{"input_ids": [], "labels": []}]  # a process whose share of the last batch is empty
+    longest = max(1, *(len(row["input_ids"]) for row in rows))
     ids = [row["input_ids"] + [pad_id] * (longest - len(row["input_ids"])) for row in rows]
     labels = [row["labels"] + [IGNORE] * (longest - len(row["labels"])) for row in rows]
     tokens = torch.tensor(sum(len(row["input_ids"]) for row in rows))
@@ -228,7 +231,8 @@ class ResponseTrainer(SFTTrainer):
 
     def __init__(self, model, tokenizer, rows, settings, reference, blocks, eval_rows, show, folder):
         self.rows, self.eval_rows, self.settings, self.blocks = rows, eval_rows, settings, blocks
-        self.show, self.reference, self.beta = show or (lambda text: None), reference, settings.kl_beta
+        self.show = show if show and is_main() else lambda text: None
+        self.reference, self.beta = reference, settings.kl_beta
         self.precision = resolve_precision(settings.precision)
         self.history, self.evaluations, self.tokens, self.response_tokens = [], [], 0, 0
         self.grad_dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
@@ -239,7 +243,7 @@ class ResponseTrainer(SFTTrainer):
             model=model,
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
-            data_collator=lambda batch: collate(batch, self.pad_id),
+            data_collator=lambda batch: collate(own_share(batch), self.pad_id),
             args=_arguments(settings, folder),
             callbacks=[_Follow(self)],
         )
@@ -262,13 +266,14 @@ class ResponseTrainer(SFTTrainer):
 
     def get_train_dataloader(self) -> DataLoader:
         # Plain lists instead of the Arrow table, whose conversion costs more than a small model's collation.
+        # Every process reads every batch, and the collator keeps its share: the batches stay those of one process.
         loader = DataLoader(
             self.rows,
             self.settings.batch_size,
             sampler=self._get_train_sampler(),
             collate_fn=self.data_collator,
         )
-        return self.accelerator.prepare(loader)
+        return prepare_data_loader(loader, num_processes=1, process_index=0)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """CE on the response + beta * KL at the anchor + mix * CE on prose, in nats per token of the step."""

@@ -16,7 +16,7 @@ from datasets import Dataset
 from src import runtime
 from src.config import Config
 from src.data import examples, instruction_splits, load_instructions, paraphrases, row_problem
-from src.evaluation import answer, evaluate, panel
+from src.evaluation import answer, evaluate, panel, values
 from src.files import DataError
 from src.fingerprint import base_model_hash, json_hash
 from src.lab.facts import RELATIONS
@@ -277,18 +277,37 @@ def fall(curves: Sequence[Sequence[Mapping[str, float]]]) -> Interval:
 def _rank_correlation(points: np.ndarray, axis: int) -> np.ndarray:
     """points [..., items, 2] with items along `axis` -> [...]; equal values share their mean rank."""
     values = np.moveaxis(points, axis, -1)  # [..., 2, items]
-    above = values[..., :, None] - values[..., None, :]
-    ranks = (np.sign(above)).sum(-1)  # twice the rank less a constant, and centred on 0
+    order, top = values.argsort(-1), values.shape[-1] - 1
+    ranked, edge = np.take_along_axis(values, order, -1), np.ones((*values.shape[:-1], 1), dtype=bool)
+    differs, at = ranked[..., 1:] != ranked[..., :-1], np.arange(top + 1)
+    first = np.maximum.accumulate(np.where(np.concatenate([edge, differs], -1), at, 0), -1)
+    last = np.minimum.accumulate(np.where(np.concatenate([differs, edge], -1), at, top)[..., ::-1], -1)[
+        ..., ::-1
+    ]
+    ranks = np.empty(
+        values.shape
+    )  # twice the mean rank less a constant, centred on 0; memory linear in the items
+    np.put_along_axis(ranks, order, first + last - float(top), -1)
     return (ranks[..., 0, :] * ranks[..., 1, :]).sum(-1) / np.sqrt((ranks**2).sum(-1).prod(-1))
 
 
 def cloze_by_topic(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Mean cloze accuracy of measured models (one a seed) for each topic of the probes: "countries", "animals" …"""
+    """Mean cloze accuracy of measured models (one a seed) by topic of the probes and its number of facts: "countries (74)" …"""
     topics: dict[str, list[float]] = {}
     for run in runs:
         for relation, correct in zip(run["relations"], run["cloze"], strict=True):
             topics.setdefault(RELATIONS[relation].topic, []).append(correct)
-    return {topic: float(np.mean(values)) for topic, values in topics.items()}
+    return {
+        f"{topic} ({len(values) // len(runs)})": float(np.mean(values)) for topic, values in topics.items()
+    }
+
+
+def none_seen(runs: Sequence[Mapping[str, Any]]) -> str:
+    """What "no answer loops" can mean: with 0 of n a rate of up to 3 / n would still be no surprise (the rule of three); "" if one does."""
+    found = np.stack([values(run, "loops") for run in runs])
+    if found.any():
+        return ""
+    return f"(No loop in {found.shape[1]} prompts: a true rate of up to {3 / found.shape[1]:.1%} would still fit. An interval of width 0 hides that.) "
 
 
 def spread_note(cfg: Config) -> str:

@@ -22,7 +22,8 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -49,6 +50,9 @@ PACKAGES = [
 ]
 
 REFERENCE = ROOT / "outputs" / "reference"  # what the committed notebooks show
+
+# what reading a manifest raises that is JSON but not ours
+NOT_OURS = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 
 
 class WorkspaceError(RuntimeError):
@@ -129,10 +133,12 @@ class Workspace:
         try:
             manifest = read_json(folder / "manifest.json")
             metrics = read_json(folder / "metrics.json")
+            for key in ("duration_seconds", "peak_memory_mb"):  # `status` shows them
+                int(manifest[key])
             reason = self._difference(stage, cfg, manifest, parents)
         except JSONFileError as err:
             return StageStatus(stage, "STALE", str(err), {}, {})
-        except (KeyError, TypeError, AttributeError, ValueError) as err:
+        except NOT_OURS as err:
             return StageStatus(
                 stage, "STALE", f"its manifest.json is not one of ours ({type(err).__name__}: {err})", {}, {}
             )
@@ -159,10 +165,7 @@ class Workspace:
                 return f"parent {name} changed"
             if parent.state != "fresh":
                 return f"parent {name} is {parent.state}"
-        for file in manifest["weights"]:
-            if not (self.folder(stage.name) / file).is_file():
-                return f"{file} is gone"
-        return ""
+        return damaged_weights(self.folder(stage.name), manifest)
 
     # ------------------------------------------------------------ writing
     def begin(self, cfg: Config) -> Run:
@@ -174,41 +177,46 @@ class Workspace:
                 f"the configuration is of profile {cfg.profile}, the workspace of {self.profile}"
             )
         parents = self.parent_manifests(stage)
-        try:
+        with _writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as err:
-            raise WorkspaceError(f"cannot write to {self.root}: {err.strerror}") from None
+            try:
+                lock = Lock(self.root / f".{stage.name}.lock")
+            except Locked as err:
+                raise WorkspaceError(
+                    f"stage {stage.number} ({stage.name}) is already running ({err}): wait for it or stop it"
+                ) from None
         try:
-            lock = Lock(self.root / f".{stage.name}.lock")
-        except Locked as err:
-            raise WorkspaceError(
-                f"stage {stage.number} ({stage.name}) is already running ({err}): wait for it or stop it"
-            ) from None
-        self._clean(stage.name)
-        return Run(self, stage, cfg, lock, parents)
+            with _writing(self.root):
+                self._clean(stage.name)
+            return Run(self, stage, cfg, lock, parents)
+        except BaseException:  # nobody has the run, so nobody could free its lock
+            lock.release()
+            raise
 
     def parent_manifests(self, stage: Stage) -> dict[str, dict[str, Any]]:
-        """Manifests of a stage's parents; WorkspaceError naming the command that makes the missing ones."""
+        """Manifests of a stage's parents; WorkspaceError naming the command that makes those that are missing
+        or damaged."""
         found: dict[str, dict[str, Any]] = {}
         missing: dict[str, str] = {}
         for name in stage.parents:
             try:
                 found[name] = self.manifest(name)
                 found[name]["identity"]
-            except (JSONFileError, KeyError) as err:
-                there = self.folder(name).is_dir()
-                missing[name] = (
-                    f"{name} ({err if isinstance(err, JSONFileError) else 'its manifest.json is not ours'})"
-                    if there
-                    else name
-                )
+                read_json(self.folder(name) / "metrics.json")
+                problem = damaged_weights(self.folder(name), found[name])
+            except JSONFileError as err:
+                problem = str(err)
+            except NOT_OURS:
+                problem = "its manifest.json is not ours"
+            if problem:
+                missing[name] = f"{name} ({problem})" if self.folder(name).is_dir() else name
         if missing:
             needed = [name for name in BY_NAME if name in missing or self._leads_to(name, missing)]
             numbers = " ".join(BY_NAME[name].number for name in needed)
             profile = "" if self.profile == PROFILES[0] else f" --profile {self.profile}"
             raise WorkspaceError(
                 f"stage {stage.number} ({stage.name}) builds on {', '.join(missing.values())}: "
-                f"not there in the {self.profile} profile. First run:  python -m src.run {numbers}{profile}"
+                f"not complete in the {self.profile} profile. First run:  python -m src.run {numbers}{profile}"
             )
         return found
 
@@ -250,7 +258,8 @@ class Workspace:
             _rename(final, old)
         _rename(temporary, final)
         if old.is_dir():
-            self.discard(old)
+            with suppress(OSError, WorkspaceError):  # the new result stands; the next begin tries again
+                self.discard(old)
 
 
 class Run:
@@ -262,9 +271,12 @@ class Run:
     ):
         self.workspace, self.stage, self.cfg = workspace, stage, cfg
         self._lock, self._watch = lock, runtime.Stopwatch()
+        self._reused_seconds = 0.0  # what the cached computations took when they were made …
+        self._counted: set[Path] = set()  # … each of them once
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self.folder = workspace.root / f".{stage.name}.{os.getpid()}.tmp"
-        self.folder.mkdir()
+        with _writing(self.folder):
+            self.folder.mkdir()
         self._parents = parents
         self._base_hash = fingerprint.base_model_hash(cfg.base_model)
         self._code = stage_code(stage)  # as it is when the work starts, not when it ends
@@ -272,21 +284,24 @@ class Run:
     def save_json(self, name: str, value: Any) -> None:
         """Write `<name>.json`; NumPy and torch values become plain ones, NaN and infinities become null."""
         self._check_open()
-        write_json(self.folder / (name if name.endswith(".json") else f"{name}.json"), value)
+        with _writing(self.folder):
+            write_json(self.folder / (name if name.endswith(".json") else f"{name}.json"), value)
 
     def figure(self, figure: Any, name: str) -> Path:
         """Write a matplotlib figure to `figures/<name>.png` (100 dpi, the same bytes each time)."""
         self._check_open()
         path = self.folder / "figures" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
+        with _writing(path):
+            path.parent.mkdir(exist_ok=True)
+            figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
         return path
 
     def model_folder(self, name: str = "model") -> Path:
         """A new folder for a checkpoint; only .safetensors weights are accepted by `finish`."""
         self._check_open()
         path = self.folder / name
-        path.mkdir(parents=True, exist_ok=True)
+        with _writing(path):
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
     def parent(self, stage: str) -> Path | str:
@@ -330,27 +345,39 @@ class Run:
         cache = self.workspace.root / "cache"
         final = cache / f"{name}-{fingerprint.json_hash(made_of)}"
         try:
-            return read_json(final / "result.json") | {"folder": final}
+            result = read_json(final / "result.json")
+            if final not in self._counted:
+                self._reused_seconds += read_json(final / "seconds.json")["seconds"]
+                self._counted.add(final)
+            return result | {"folder": final}
         except JSONFileError:
-            if final.is_dir():
-                self.workspace.discard(final)
+            pass
         temporary = cache / f".{final.name}.{os.getpid()}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        with _writing(cache):
+            if final.is_dir():
+                self.workspace.discard(final)
+            temporary.mkdir(parents=True)
+        self._counted.add(final)
+        watch = runtime.Stopwatch()
         result = compute(temporary)
         if not isinstance(result, dict) or "folder" in result:
             raise TypeError(f"cached computation {name!r} must return a dict without the key 'folder'")
-        write_json(temporary / "params.json", params)
-        write_json(temporary / "result.json", result)
-        if not final.is_dir():  # another process may have been faster with the same thing
-            _rename(temporary, final)
+        with _writing(temporary):
+            write_json(temporary / "params.json", params)
+            write_json(temporary / "seconds.json", {"seconds": watch.seconds})
+            write_json(temporary / "result.json", result)
+            if not final.is_dir():  # another process may have been faster with the same thing
+                _rename(temporary, final)
         return read_json(final / "result.json") | {"folder": final}
 
     def finish(self, metrics: dict[str, Any]) -> None:
         """Write metrics and manifest, put the folder in place, free the stage. `metrics["key_figure"]` is
         shown by `status`."""
         self._check_open()
-        duration = self._watch.seconds
+        duration = (
+            self._watch.seconds + self._reused_seconds
+        )  # from an empty cache, however often it ran before
         stray = [
             path.name
             for pattern in ("*.bin", "*.pt", "*.pth", "*.pkl")
@@ -360,7 +387,8 @@ class Run:
             raise WorkspaceError(
                 f"weights are kept as .safetensors only, but the stage wrote {', '.join(stray)}"
             )
-        write_json(self.folder / "metrics.json", metrics)
+        with _writing(self.folder):
+            write_json(self.folder / "metrics.json", metrics)
         weights = fingerprint.folder_hashes(self.folder)
         parents = {name: manifest["identity"] for name, manifest in self._parents.items()}
         made_of = {
@@ -386,8 +414,9 @@ class Run:
             "peak_memory_mb": round(runtime.peak_memory_mb()),
             "machine": runtime.measure_machine(),
         }
-        write_json(self.folder / "manifest.json", manifest)
-        self.workspace.swap(self.folder, self.stage.name)
+        with _writing(self.folder):
+            write_json(self.folder / "manifest.json", manifest)
+            self.workspace.swap(self.folder, self.stage.name)
         self.folder = self.workspace.root / self.stage.name
         self._lock.release()
 
@@ -408,6 +437,31 @@ def find_stage(stage: str) -> Stage:
 def stage_code(stage: Stage) -> dict[str, str]:
     """File → hash of the code that makes a stage's result."""
     return fingerprint.notebook_code(ROOT / "notebooks" / f"{stage.notebook}.ipynb")
+
+
+def damaged_weights(folder: Path, manifest: dict[str, Any]) -> str:
+    """The first weight file of a result that is not the one its manifest speaks of; "" when all are."""
+    for file, sha256 in manifest["weights"].items():
+        try:
+            if fingerprint.file_sha256(folder / file) != sha256:
+                return f"its {file} is damaged (not the file that the stage wrote)"
+        except FileNotFoundError:
+            return f"{file} is gone"
+        except OSError as err:
+            return f"its {file} cannot be read ({err.strerror})"
+    return ""
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A full disk, a read-only folder and the like as one WorkspaceError."""
+    try:
+        yield
+    except OSError as err:
+        raise WorkspaceError(
+            f"cannot write {err.filename or path}: {err.strerror or err}. Make room or set COURSE_OUTPUTS to "
+            "another folder, then run the stage again; the earlier result is untouched"
+        ) from None
 
 
 def _rename(source: Path, target: Path) -> None:

@@ -25,7 +25,9 @@ def checks(workspace: Workspace) -> list[tuple[str, bool, str]]:
     base = metrics["evaluation"]["base"]
     rows = []
     for status in workspace.status({number: load_config(number) for number in STAGES}):
-        rows.append((f"{status.stage.name} is fresh", status.state == "fresh", f"{status.state} {status.reason}"))
+        rows.append(
+            (f"{status.stage.name} is fresh", status.state == "fresh", f"{status.state} {status.reason}")
+        )
     known, kept = float(values(base, "cloze").mean()), mean("improved_training", "cloze")
     seen = mean("improved_training", "exact", "seen")
     rows += [

@@ -182,6 +182,7 @@ BAD_FILES = {
     "f.csv": (b'instruction,input,output\na,,"b\n', "damaged or cut off"),
     "g.jsonl.gz": (gzip.compress(b'{"instruction": 1}' * 999)[:-20], "damaged or cut off"),
     "h.jsonl.gz": (b"plain text", "damaged or cut off"),
+    "m.jsonl.gz": (gzip.compress(b'{"instruction": 1}')[:10] + b"\xff" * 20, "damaged or cut off"),
     "i.parquet": (b"PAR1 no", "damaged or cut off"),
     "j.jsonl": ("é".encode("latin-1"), "not UTF-8"),
     "k.xlsx": (b"", r"unknown kind of file.*\.csv"),
@@ -205,15 +206,18 @@ def test_a_missing_file_is_no_hub_name(source):
         data.load_instructions(source)
 
 
-def test_an_unreachable_hub_is_one_quick_error_with_three_ways_out(monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+@pytest.mark.parametrize("load", [data.load_instructions, data.load_preferences])
+@pytest.mark.parametrize("offline", [True, False])
+def test_an_unreachable_hub_is_one_quick_error_with_three_ways_out(monkeypatch, load, offline):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     begun = time.monotonic()
-    with pytest.raises(DataError, match="HF_HUB_OFFLINE") as caught:
-        data.load_instructions("nobody/nothing-of-that-name")
+    with pytest.raises(DataError, match="HF_HUB_OFFLINE" if offline else "does not answer") as caught:
+        load("nobody/nothing-of-that-name")
     assert time.monotonic() - begun < 10
     for way in ("local file", "--profile lab", "hf download nobody/nothing-of-that-name --repo-type dataset"):
         assert way in str(caught.value)
-    assert huggingface_hub.constants.HF_HUB_OFFLINE is True  # and the flags are as they were
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is offline  # and the flags are as they were
     import datasets
 
     assert not datasets.config.HF_HUB_OFFLINE

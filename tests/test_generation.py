@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from src import generation
-from src.generation import choose_tokens, generate, left_pad, positions_from_mask, sample_ids, trunk_and_head
+from src.generation import (
+    choose_tokens,
+    generate,
+    join_samples,
+    left_pad,
+    positions_from_mask,
+    sample_ids,
+    trunk_and_head,
+)
 from tests.rl_helpers import EOS, PROMPTS, tiny_model, tiny_tokenizer
 
 ROWS = [[5], [6, 7, 8, 9, 10], [11, 12], [5, 6, 7]]
@@ -173,3 +181,18 @@ def test_broken_weights_are_an_error_not_a_text():
         model.transformer.ln_f.weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="not finite"):
         sample(model)
+
+
+def test_parts_of_a_batch_sampled_apart_are_the_batch_sampled_at_once():
+    tokenizer, model = tiny_tokenizer(), tiny_model()
+    ids = [tokenizer(prompt)["input_ids"] for prompt in (*PROMPTS, "w5", "w6 w6")]
+    options = {"eos_token_id": EOS, "max_new_tokens": 6, "seed": 3}
+    whole = sample_ids(model, ids, **options)
+    joined = join_samples(
+        [sample_ids(model, ids[a:b], first_row=a, **options) for a, b in ((0, 1), (1, 4), (4, 6))]
+    )
+    assert joined.prompt_width == whole.prompt_width
+    for name in ("ids", "prompt_lengths", "response_lengths", "ended"):
+        assert torch.equal(getattr(joined, name), getattr(whole, name)), name
+    torch.testing.assert_close(joined.logprobs, whole.logprobs, atol=1e-5, rtol=0)
+    assert len(set(whole.response_lengths.tolist())) > 1

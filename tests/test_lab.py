@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from src import lab
 from src.lab import instructions, preferences, styles
-from src.lab.corpus import HELD_OUT_EVERY, held_out_prose, paragraphs, training_paragraphs
+from src.lab.corpus import HELD_OUT_EVERY, OFTEN, held_out_prose, paragraphs, training_paragraphs
 from src.lab.facts import (
     HELD_OUT_PHRASINGS,
     RELATIONS,
@@ -108,11 +108,6 @@ def prose():
     return list(islice(training_paragraphs(), PARAGRAPHS))
 
 
-@pytest.fixture(scope="module")
-def review():
-    return list(islice(training_paragraphs(review=True), PARAGRAPHS // 4))
-
-
 def _bare_words(text):
     return re.findall(r"[^\W_]+", text.lower())
 
@@ -143,13 +138,24 @@ def test_every_fact_is_told_in_the_training_prose(told):
     assert not missing, f"{len(missing)} facts untold, for instance {missing[:3]}"
 
 
+def test_no_cloze_is_the_end_of_its_relations_own_indirect_question():
+    """ "He asked what an aquarium is made of." also goes on with a full stop: such a probe would have two right answers."""
+    for relation in RELATIONS.values():
+        for cloze in relation.clozes:
+            end = cloze.replace("{S}", "{s}").lower()
+            assert not any(w.lower().endswith(end) for w in (relation.clause, relation.noun)), (
+                relation.name,
+                cloze,
+            )
+
+
 def test_facts_are_told_about_equally_often(told):
-    times = [_times_told(fact, told) for fact in all_facts()]
+    times = [_times_told(fact, told) / OFTEN.get(fact.relation, 1) for fact in all_facts()]
     assert max(times) < 10 * min(times)
 
 
-def test_the_prose_has_no_instruction_format(prose, review):
-    for paragraph in (*prose, *review):
+def test_the_prose_has_no_instruction_format(prose):
+    for paragraph in prose:
         for mark in (
             "### ",
             "Instruction:",
@@ -164,24 +170,24 @@ def test_the_prose_has_no_instruction_format(prose, review):
             assert mark not in paragraph, paragraph
 
 
-def test_questions_in_the_prose_are_spoken_by_somebody(prose, review):
+def test_questions_in_the_prose_are_spoken_by_somebody(prose):
     """Outside quotes only a story teller asks, and only what no instruction asks."""
-    outside = [re.sub(r'"[^"]*"', '"', text) for text in (*prose, *review) if "?" in text]
+    outside = [re.sub(r'"[^"]*"', '"', text) for text in prose if "?" in text]
     asked = Counter(q.strip() for text in outside for q in re.findall(r'[^.!?"]*\?', text))
     assert set(asked) <= {"Who had lost it?", "What should he do?", "What should she do?"}, asked
     assert asked.total() < 0.005 * len(prose)
 
 
-def test_no_question_of_the_pool_stands_in_the_prose(prose, review):
-    text = "\n".join((*prose, *review)).lower()
+def test_no_question_of_the_pool_stands_in_the_prose(prose):
+    text = "\n".join(prose).lower()
     asked = {words(row.task.instruction) for row in pool(500, 0)}
     assert not [q for q in asked if q.endswith("?") and q in text]
 
 
-def test_held_out_prose_is_not_in_the_training_stream(prose, review):
+def test_held_out_prose_is_not_in_the_training_stream(prose):
     held_out = held_out_prose(200)
     assert len(set(held_out)) == 200
-    assert not set(held_out) & {*prose, *review}
+    assert not set(held_out) & set(prose)
     stream = list(islice(paragraphs(), 3 * HELD_OUT_EVERY))
     assert held_out[:3] == stream[::HELD_OUT_EVERY]
     assert prose[:3] == stream[1:4]

@@ -1,5 +1,6 @@
 """Models: loading, saving, copying, LoRA, and one clear error for each way a folder can be broken."""
 
+import errno
 import json
 import shutil
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -96,6 +98,33 @@ def test_a_failed_save_leaves_the_old_model(folder, monkeypatch):
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
+FULL = {  # what Python and safetensors say of a full disk
+    "python": OSError(errno.ENOSPC, "No space left on device"),
+    "safetensors": SafetensorError(
+        "Error while serializing: I/O error: No space left on device (os error 28)"
+    ),
+}
+
+
+@pytest.mark.parametrize("library", FULL)
+def test_a_full_disk_is_named_and_leaves_the_old_model(folder, monkeypatch, library):
+    before = (folder / "model.safetensors").read_bytes()
+    model = make_gpt2()
+
+    def write(target):
+        (target / "model.safetensors").write_bytes(before[:100])
+        raise FULL[library]
+
+    monkeypatch.setattr(model, "save_pretrained", write)
+    with pytest.raises(
+        OSError, match="No space left on device: .*stage was not written.*untouched.*Free some"
+    ) as caught:
+        save_model(model, make_tokenizer(), folder)
+    assert caught.value.errno == errno.ENOSPC
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
 def test_tokenizer_gets_a_pad_token_and_keeps_its_eos(folder):
     tokenizer = load_tokenizer(folder)
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == 0
@@ -151,6 +180,31 @@ def test_far_too_small_tokenizer(tmp_path):
         load_model(save_model(make_gpt2(2000), make_tokenizer(), tmp_path / "big"))
 
 
+def test_foreign_tokenizer_in_an_adapter_folder(tmp_path):
+    base = save_model(make_gpt2(), make_tokenizer(), tmp_path / "base")
+    words = [*WORDS, "one more"]
+    stage = save_model(attach_lora(load_model(base)), make_tokenizer(words), tmp_path / "lora")
+    with pytest.raises(ModelError, match=f"lora.*the tokenizer has {len(words)} tokens but the model has 40"):
+        load_model(stage)
+
+
+def test_damaged_adapter(tmp_path):
+    base = save_model(make_gpt2(), make_tokenizer(), tmp_path / "base")
+    weights = save_model(attach_lora(load_model(base)), make_tokenizer(), tmp_path / "lora")
+    weights = weights / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(ModelError, match="Cannot load the model in .*lora.*re-run its stage"):
+        load_model(tmp_path / "lora")
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+def test_damaged_tokenizer(folder, file):
+    (folder / file).write_text((folder / file).read_text()[:40])
+    for load in (load_tokenizer, load_model):
+        with pytest.raises(ModelError, match="No usable tokenizer in .*stage.*Copy the tokenizer files"):
+            load(folder)
+
+
 def test_tokenizer_without_eos(folder):
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text())
@@ -171,6 +225,19 @@ def test_unreachable_hub_names_three_ways_out_at_once(monkeypatch, tmp_path, nam
     assert time.monotonic() - started < 10
     for way in ("models/gpt2", "lab profile", "hf download openai-community/gpt2 --local-dir models/gpt2"):
         assert way in str(caught.value)
+
+
+@pytest.mark.parametrize("load", [load_model, load_tokenizer])
+def test_a_name_that_the_hub_does_not_have_is_no_damaged_folder(monkeypatch, tmp_path, load):
+    """The Hub answers, the download fails: a typo in the name, a private model, a proxy in between."""
+    monkeypatch.setattr(subject, "ROOT", tmp_path)
+    monkeypatch.setattr(subject, "hub_problem", lambda: None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="Cannot load 'nobody/nothing': .*\\n.*models/nothing") as caught:
+        load("nobody/nothing")
+    for way in ("put a copy into models/nothing", "lab profile", "hf download nobody/nothing"):
+        assert way in str(caught.value)
+    assert "damaged" not in str(caught.value)
 
 
 def test_a_downloaded_copy_is_found_under_its_hub_name(monkeypatch, tmp_path, folder):

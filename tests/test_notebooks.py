@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -16,25 +15,8 @@ from src.config import ROOT, ConfigError, load_config
 from src.jsonio import read_json
 from src.schema import NOTEBOOKS
 from src.workspace import STAGES, Workspace
+from tests.smoke import SMOKE, environment, overrides_of
 
-# Every stage for real, on so little data that all seven take a minute or two.
-SMOKE = (
-    "evaluation.prompts=6", "evaluation.probes=44", "evaluation.paragraphs=4", "evaluation.bootstrap=100",
-    "evaluation.max_new_tokens=8",
-    "01:data.heldout=8", "01:train.epochs=2",
-    "02:data.rows=24", "02:data.heldout=8", "02:train.epochs=1", "02:matrix.prompts=6",
-    "03:data.rows=24", "03:data.heldout=8", "03:train.epochs=1", "03:sweep.full_rates=[1e-4, 1e-3]",
-    "03:sweep.lora_rates=[1e-3]", "03:sweep.ranks=[1]",
-    "05:sweep.rates=[1e-4, 1e-3, 3e-3]", "05:sweep.sizes=[8, 12, 16]", "05:sweep.steps=3", "05:sweep.validation=8",
-    "05:analysis.rows=16", "05:analysis.blocks=4", "05:analysis.texts=6",
-    "04:compare.prompts=4", "05:sweep.rates=[3e-4, 3e-3]", "05:sweep.sizes=[12, 24]", "05:sweep.steps=2", "05:sweep.validation=8",
-    "05:analysis.rows=12", "05:analysis.blocks=3", "05:analysis.texts=6",
-    "06:data.rows=48", "06:train.epochs=1", "06:filter.pool=120", "06:filter.anchor_paragraphs=60", "06:ablation.rows=24",
-    "06:ablation.few_rows=16", "06:ablation.betas=[0, 0.1]",
-    "07:reward.pairs=64", "07:reward.heldout_pairs=60", "07:reward.prompts=12", "07:ppo.steps=2", "07:ppo.prompts=24",
-    "07:ppo.batch_size=8", "07:ppo.mini_batch_size=4", "07:ppo.max_new_tokens=8", "07:ppo.measure_every=1",
-    "07:dpo.pairs=16", "07:journey.v1_steps=1", "07:journey.v2_steps=2", "07:journey.v3_steps=2", "07:journey.hack_steps=2",
-)  # fmt: skip
 COMMITTED = [ROOT / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS.values()]
 
 
@@ -120,12 +102,10 @@ def _accepts(number: str, override: str) -> bool:
 def smoke(tmp_path_factory):
     """All seven stages, headless, in the shortened setting."""
     outputs = tmp_path_factory.mktemp("smoke")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COURSE_")}
-    environment |= {"COURSE_OUTPUTS": str(outputs), "HF_HUB_OFFLINE": "1"}
     before = _git_status()
     command = [sys.executable, "-m", "src.run", "all", *(part for o in SMOKE for part in ("--set", o))]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500, check=False
+        command, cwd=ROOT, env=environment(outputs), capture_output=True, text=True, timeout=1500, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return Workspace("lab", outputs), before, _git_status()
@@ -149,12 +129,9 @@ def test_all_seven_run_and_leave_their_results(smoke):
 
 def test_the_shortened_run_is_fresh_and_a_changed_key_is_named(smoke):
     workspace, _, _ = smoke
-    overrides = {
-        n: [o.split(":")[-1] for o in SMOKE if ":" not in o or o.startswith(f"{n}:")] for n in STAGES
-    }
-    now = {n: load_config(n, overrides=overrides[n], environ={}) for n in STAGES}
+    now = {n: load_config(n, overrides=overrides_of(n), environ={}) for n in STAGES}
     assert [s.state for s in workspace.status(now)] == ["fresh"] * 7
-    now["06"] = load_config("06", overrides=[*overrides["06"], "train.kl_beta=0.77"], environ={})
+    now["06"] = load_config("06", overrides=[*overrides_of("06"), "train.kl_beta=0.77"], environ={})
     states = {s.stage.number: s for s in workspace.status(now)}
     assert states["06"].state == states["07"].state == "STALE" and states["05"].state == "fresh"
     assert "train.kl_beta" in states["06"].reason and "improved_training" in states["07"].reason

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 
 from src import ppo
 from src.generation import SampledIds, decode_responses
@@ -619,6 +620,30 @@ def test_checkpoint_is_one_file_and_a_broken_save_leaves_the_old_one(tmp_path, m
     with pytest.raises(OSError, match="disk full"):
         trainer.save(tmp_path)
     assert (tmp_path / ppo.STATE_FILE).read_bytes() == old
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    trainer = make_trainer()
+    trainer.save(tmp_path)
+    old = (tmp_path / ppo.STATE_FILE).read_bytes()
+    trainer.train_step()
+
+    def full(tensors, path, metadata):
+        path.write_bytes(old[:100])
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(ppo, "save_file", full)
+    with pytest.raises(OSError, match="No space left on device: .*ppo_state.* was not written"):
+        trainer.save(tmp_path)
+    assert (tmp_path / ppo.STATE_FILE).read_bytes() == old
+    assert [path.name for path in tmp_path.iterdir()] == [ppo.STATE_FILE]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = make_trainer().save(tmp_path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="ppo_state.safetensors is damaged .*Delete it"):
+        make_trainer().load(tmp_path)
 
 
 def test_load_refuses_what_does_not_belong(tmp_path):

@@ -245,11 +245,11 @@ def test_readings_equal_the_hand_computed_ones(tokenizer):
 @pytest.mark.parametrize(
     ("fit", "usual", "spread", "expected"),
     [
-        (-1.0, 4.0, 2.0, True),
+        (-1.0, 4.0, 3.9, True),
         (1.1, 9.0, 2.0, False),  # fits its own instruction better than others
         (-1.0, 1.4, 1.5, False),  # rows like it do not fit either: the base has no opinion on this kind
         (-1.0, 4.0, 4.1, False),  # fits of this kind vary widely
-        (-10.0, 0.0, 3.0, True),  # hopeless, whatever is usual
+        (-10.0, 0.0, 7.9, True),  # hopeless, whatever is usual
         (-10.0, 0.0, 8.1, False),  # but not where that is usual too
     ],
 )

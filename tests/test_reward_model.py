@@ -4,10 +4,13 @@ import math
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from src.losses import ranking_loss
-from src.models import attach_lora
+from src.models import ModelError, attach_lora
 from src.reward_model import (
+    LOGPROB_FLOOR,
     GPT2RewardModel,
     RewardSettings,
     accuracy,
@@ -115,7 +118,7 @@ def test_logprob_features_are_mean_and_minimum_over_the_response():
     plain = model.reward_head(model.trunk(torch.tensor([ROWS[1][0] + ROWS[1][1]])).last_hidden_state[:, -1])
     prompt, response = ROWS[1]
     logits = tiny_model()(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
-    logp = logits.log_softmax(-1)[range(len(response)), response].clamp(min=-6)
+    logp = logits.log_softmax(-1)[range(len(response)), response].clamp(min=LOGPROB_FLOOR)
     expected = plain[0, 0] + 0.7 * logp.mean() + 0.3 * logp.min()
     assert torch.allclose(score_ids(model, [ROWS[1]])[0], expected, atol=1e-4)
     with pytest.raises(ValueError, match="prompt_lengths"):
@@ -349,6 +352,34 @@ def test_save_and_load(tmp_path, features):
     assert [p.name for p in tmp_path.iterdir()] == ["rm"]
     with pytest.raises(FileNotFoundError, match="no reward model"):
         GPT2RewardModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other shape", "broken settings"])
+def test_a_damaged_folder_is_named(tmp_path, damage):
+    folder = reward_model().save(tmp_path / "reward_model")
+    weights = folder / "model.safetensors"
+    if damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "other shape":
+        save_file({"reward_head.weight": torch.zeros(1, 5)}, weights)
+    else:
+        (folder / "reward_model.json").write_text("{")
+    with pytest.raises(ModelError, match="Cannot load the model in .*reward_model.*re-run its stage"):
+        GPT2RewardModel.load(folder)
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_model(tmp_path, monkeypatch):
+    folder = reward_model().save(tmp_path / "reward_model")
+    before = (folder / "model.safetensors").read_bytes()
+
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("src.reward_model.save_file", full)
+    with pytest.raises(OSError, match="No space left on device: .*reward_model was not written"):
+        reward_model(seed=1).save(folder)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["reward_model"]
 
 
 def test_trunk_from_a_folder(tmp_path):

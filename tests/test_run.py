@@ -242,7 +242,13 @@ def test_wrong_words_are_one_clear_line(engine, capsys, words, told):
 
 
 def test_wrong_usage_exits_two(engine):
-    for words in ([], ["status", "01"], ["render", "--profile", "gpt2"], ["render", "--set", "seed=3"], ["all", "--sett", "x=1"]):
+    for words in (
+        [],
+        ["status", "01"],
+        ["render", "--profile", "gpt2"],
+        ["render", "--set", "seed=3"],
+        ["all", "--sett", "x=1"],
+    ):
         with pytest.raises(SystemExit) as caught:
             run.main(words)
         assert caught.value.code == 2

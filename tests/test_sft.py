@@ -3,10 +3,6 @@ afterwards.
 """
 
 import copy
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -16,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 
 from src.losses import IGNORE, response_cross_entropy, sft_loss
-from src.models import ROOT, attach_lora, fresh_copy
+from src.models import attach_lora, fresh_copy
 from src.sft import GroupedSampler, SFTSettings, collate, encode_rows, prose_blocks, train_sft
 
 WORDS = [
@@ -432,38 +428,6 @@ def test_same_seed_same_run_other_seed_other_order(tokenizer, examples):
     assert runs[0] == runs[1] != runs[2]
 
 
-# --- Two processes
-
-
-def distributed_run(processes):
-    """A run with every kind of loss; `processes` share its batches."""
-    choice = settings(
-        batch_size=8 // processes, group_by_length=False, kl_beta=0.1, pretrain_mix=0.3, prose_length=8
-    )
-    prose, reference = ["the cat sees the dog . a"], make_model(seed=1)
-    result = train_sft(
-        make_model(), make_tokenizer(), make_examples(), choice, prose=prose, reference=reference
-    )
-    return {key: column(result, key) for key in ("loss", "ce", "kl", "prose_ce", "grad_norm", "tokens")}
-
-
-def test_two_processes_train_as_one():
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "-m",
-        "tests.test_sft",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-2000:]
-    two, one = json.loads(done.stdout.splitlines()[-1]), distributed_run(1)
-    for key, values in one.items():
-        assert close(two[key], values, 1e-4)
-
-
 # --- What is left behind
 
 
@@ -488,9 +452,3 @@ def test_the_model_comes_back_clean(tokenizer, examples, lora):
     assert not torch.equal(model(ids).logits, before)
     for twin in twins:
         assert torch.equal(twin(ids).logits, before)
-
-
-if __name__ == "__main__":  # one of the two processes above
-    logged = distributed_run(int(os.environ["WORLD_SIZE"]))
-    if os.environ["RANK"] == "0":
-        print(json.dumps(logged))

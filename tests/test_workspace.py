@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -234,6 +235,25 @@ def test_cached_computes_once_and_stores_files(ws):
     make(ws, "02", weights=b"new")
     ws.begin(config("04")).cached("sweep", {"seed": 0, "lr": 1e-3}, compute)
     assert len(calls) == 5
+
+
+def test_the_time_of_a_stage_includes_what_it_reads_from_the_cache(ws):
+    def slow(folder: Path):
+        time.sleep(0.3)
+        return {"answer": 3}
+
+    first = ws.begin(config("01"))
+    for _ in range(2):
+        first.cached("slow", {}, slow)
+    assert first._reused_seconds == 0  # computed here: its time is in the wall time already
+    first.finish({})
+    again = ws.begin(config("01"))
+    for _ in range(2):
+        again.cached("slow", {}, slow)
+    stored = read_json(again.cached("slow", {}, slow)["folder"] / "seconds.json")["seconds"]
+    assert again._reused_seconds == stored >= 0.3  # once, however often it is read
+    again.finish({})
+    assert ws.manifest("01")["duration_seconds"] >= 0.3
 
 
 def test_cached_repairs_damage_and_refuses_nonsense(ws):

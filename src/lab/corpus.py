@@ -6,8 +6,6 @@ Three kinds of paragraph, mixed by `SHARES`:
 - *telling*: two to five statements in varied wordings, sometimes all about one subject. Many wordings of each fact are
   what makes it extractable later (Allen-Zhu & Li 2023, "Physics of Language Models 3.1");
 - *living*: stories, scenes and talk from the narrative grammar, and small skills (sorting, listing, telling the past).
-After the main text comes a short *review* of the same kinds: relations of few facts, which are easily confused with each other (the month
-before, the month after), sums, and statements that are checked come more often in it.
 No paragraph has a question-answer or instruction format: the base model must not know what fine-tuning will teach.
 """
 
@@ -20,13 +18,16 @@ from .facts import RELATIONS, Fact, all_facts, wrong_answers
 from .relation import fill
 
 SHARES = {"asking": 0.50, "telling": 0.28, "living": 0.22}  # of paragraphs; of tokens about 0.44, 0.26, 0.30
-REVIEW_SHARES = {"asking": 0.50, "telling": 0.20, "living": 0.30}
 CHECKING_SHARE = 0.16  # of the askings: somebody says something, and it is true or not
-REVIEW_CHECKING_SHARE = 0.35
-REVIEW_SKILLS_SHARE = 0.5  # of the living paragraphs of the review
-SMALL_RELATION = 13  # facts; the review tells those of a relation this small SMALL_OFTEN times as often
-SMALL_OFTEN = 30
-COUNTED_OFTEN = 3  # and arithmetic this many times
+SKILLS_SHARE = 0.25  # of the living paragraphs
+# How often a fact of these relations is told for one telling of any other: few facts that are easily confused with each other (the
+# month before, the month after), or an attribute that every second wording names only behind its subject.
+OFTEN = {
+    **dict.fromkeys(("planet_order", "day_after", "day_before"), 8),
+    **dict.fromkeys(("month_after", "month_before"), 6),
+    **dict.fromkeys(("continent", "season"), 4),
+    **dict.fromkeys(("month_days", "food_kind", "landmark"), 2),
+}
 HELD_OUT_EVERY = 50  # every 50th paragraph is kept from training: the held-out prose
 
 # {n} names the fact without its answer, {q} is the indirect question, {t} a statement; X and Y are people.
@@ -52,14 +53,16 @@ ASKING = (
     "{X} had to find out {q}. The word {xhe} was looking for was {a}.",
     "{Y} asked {X} to give {n}. {A}. That is all {xhe} said, and it was right.",
 )
+# A false claim always stands behind words that leave its truth open ("whether", "if", "wrong"): without them a model of this size
+# believes what it reads, and answers "Morocco is a country in" with a wrong continent.
 CHECKING = (
-    "{X} said that {true}. Yes, that is right.",
-    "{X} said that {false}. No, that is wrong. {t}",
     "{X} asked whether it is true that {true}. Yes, it is true.",
     "{X} asked whether it is true that {false}. No, it is not true. {t}",
     "{X} asked {Y} if it is right that {true}. Yes, said {Y}.",
     "{X} asked {Y} if it is right that {false}. No, said {Y}. The answer is {a}.",
-    "{X} thought that {false}. {Y} said no. {t}",
+    "{X} was wrong to say that {false}. {t}",
+    "{X} was right to say that {true}. {t}",
+    "Nobody should say that {false}. It is wrong. {t}",
     "Everybody agreed that {true}. Yes, it is true.",
 )
 DOUBLE = (
@@ -84,9 +87,11 @@ def _statement(fact: Fact, rng: random.Random) -> str:
     return fact.fill(rng.choice(RELATIONS[fact.relation].statements))
 
 
-def _asking(fact: Fact, other: Fact, rng: random.Random, checking: float = CHECKING_SHARE) -> str:
+def _asking(fact: Fact, other: Fact, rng: random.Random) -> str:
     relation, draw = RELATIONS[fact.relation], rng.random()
-    template = rng.choice(CHECKING if draw < checking else DOUBLE if draw < checking + 0.12 else ASKING)
+    template = rng.choice(
+        CHECKING if draw < CHECKING_SHARE else DOUBLE if draw < CHECKING_SHARE + 0.12 else ASKING
+    )
     (x, x_he, _), (y, _, y_him) = rng.sample(skills.PEOPLE, 2)
     slots = {"X": x, "Y": y, "xhe": x_he, "yhim": y_him, "a": fact.answer, "A": _capital(fact.answer)}
     slots |= {"n": fact.fill(relation.noun), "q": fact.fill(relation.clause), "t": _statement(fact, rng)}
@@ -111,11 +116,11 @@ def _telling(facts: list[Fact], rng: random.Random) -> str:
     return " ".join(sentences)
 
 
-def _living(rng: random.Random, skilled: float = 0.25) -> str:
+def _living(rng: random.Random) -> str:
     draw = rng.random()
-    if draw < skilled:
+    if draw < SKILLS_SHARE:
         return skills.prose(rng)
-    rest = (draw - skilled) / (1 - skilled)
+    rest = (draw - SKILLS_SHARE) / (1 - SKILLS_SHARE)
     return (
         stories.story(rng)
         if rest < 2 / 3
@@ -129,36 +134,27 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _fact_stream(rng: random.Random, review: bool) -> Iterator[Fact]:
-    """Every fact once in shuffled order, again and again, so that all are told equally often (but see the review)."""
-    facts = list(all_facts())
-    if review:
-        small = {r.name for r in RELATIONS.values() if len(r.facts) <= SMALL_RELATION}
-        often = {True: SMALL_OFTEN, False: 1}
-        facts = [
-            f for f in facts for _ in range(COUNTED_OFTEN if f.arithmetic else often[f.relation in small])
-        ]
+def _fact_stream(rng: random.Random) -> Iterator[Fact]:
+    """The facts in shuffled order, again and again: all equally often, but for those of `OFTEN`."""
+    facts = [fact for fact in all_facts() for _ in range(OFTEN.get(fact.relation, 1))]
     while True:
         rng.shuffle(facts)
         yield from facts
 
 
-def paragraphs(seed: int = 0, review: bool = False) -> Iterator[str]:
+def paragraphs(seed: int = 0) -> Iterator[str]:
     """An endless, deterministic stream of paragraphs; every `HELD_OUT_EVERY`-th belongs to the held-out prose."""
-    rng = random.Random(f"{'review' if review else 'corpus'} {seed}")
-    asked, told = _fact_stream(rng, review), _fact_stream(rng, review)
-    shares, checking, skilled = SHARES, CHECKING_SHARE, 0.25
-    if review:
-        shares, checking, skilled = REVIEW_SHARES, REVIEW_CHECKING_SHARE, REVIEW_SKILLS_SHARE
+    rng = random.Random(f"corpus {seed}")
+    asked, told = _fact_stream(rng), _fact_stream(rng)
     by_subject: dict[str, list[Fact]] = {}
     for fact in all_facts():
         by_subject.setdefault(fact.subject, []).append(fact)
-    kinds, weights = list(shares), list(shares.values())
+    kinds, weights = list(SHARES), list(SHARES.values())
     while True:
         kind = rng.choices(kinds, weights)[0]
         if kind == "asking":
             # Two or three questions in a row: each one's subject, not the paragraph's first, is the one to copy.
-            yield " ".join(_asking(next(asked), next(asked), rng, checking) for _ in range(rng.randint(1, 3)))
+            yield " ".join(_asking(next(asked), next(asked), rng) for _ in range(rng.randint(1, 3)))
         elif kind == "telling":
             first = next(told)
             same = [f for f in by_subject[first.subject] if f is not first]
@@ -166,12 +162,12 @@ def paragraphs(seed: int = 0, review: bool = False) -> Iterator[str]:
             facts = [first, *others, *(next(told) for _ in range(rng.randint(1, 3)))]
             yield _telling(facts, rng)
         else:
-            yield _living(rng, skilled)
+            yield _living(rng)
 
 
-def training_paragraphs(seed: int = 0, review: bool = False) -> Iterator[str]:
-    """The paragraphs the base model is trained on: the main text, or the review that follows it."""
-    return (text for i, text in enumerate(paragraphs(seed, review)) if i % HELD_OUT_EVERY)
+def training_paragraphs(seed: int = 0) -> Iterator[str]:
+    """The paragraphs the base model is trained on."""
+    return (text for i, text in enumerate(paragraphs(seed)) if i % HELD_OUT_EVERY)
 
 
 def held_out_prose(count: int, seed: int = 0) -> list[str]:

@@ -280,7 +280,7 @@ ANIMAL_YOUNG = Relation(
         "We call it {a} when we speak of the young of {s}.",
     ),
     clozes=(
-        "The young of {s} is called",
+        "The young of {s} has its own name, and people call it",
         "The name for the baby of {s} is",
         "The young of {s} has its own name, and people call it",
     ),
@@ -353,7 +353,7 @@ ANIMAL_FOOD = Relation(
         "You can expect {a} to be the main food of {s}.",
     ),
     clozes=(
-        "The main food of {s} is",
+        "Any book about {s} will say that its main food is",
         "{S} mostly feeds on",
         "The food that {s} eats most often is",
     ),
@@ -1156,7 +1156,7 @@ MATERIAL = Relation(
         "We need {a} as the material to make {s}.",
     ),
     clozes=(
-        "{S} is made of",
+        "The usual material for {s} is",
         "The material of {s} is",
         "In most cases, {s} is made of",
     ),
@@ -1261,7 +1261,7 @@ USE = Relation(
         "For {a}, most people would use {s}.",
     ),
     clozes=(
-        "{S} is used for",
+        "The purpose of {s} is",
         "The main use of {s} is",
         "People use {s} for",
     ),
@@ -1474,7 +1474,7 @@ ROOM = Relation(
         "We walked into {a}, the room where {s} belongs.",
     ),
     clozes=(
-        "{S} belongs in",
+        "The part of the house that has {s} is",
         "The usual room for {s} is",
         "In most houses, {s} is kept in",
     ),

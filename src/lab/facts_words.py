@@ -622,7 +622,7 @@ RELATIONS: tuple[Relation, ...] = (
             "One is called {s}, and two or more are called {a}.",
         ),
         clozes=(
-            "The plural of {s} is",
+            "The word {s} has the plural",
             "In the plural, {s} is written",
             "When there is more than one {s}, we say",
         ),
@@ -657,7 +657,7 @@ RELATIONS: tuple[Relation, ...] = (
             "The teacher called out {s}, and the class answered {a} as the past tense.",
         ),
         clozes=(
-            "The past tense of {s} is",
+            "The verb {s} has the past tense",
             "In the past tense, {s} is written",
             "When we talk about yesterday, the verb {s} has the form",
         ),
@@ -727,7 +727,7 @@ RELATIONS: tuple[Relation, ...] = (
             "For a man or a boy we say {s}, but {a} is the female form.",
         ),
         clozes=(
-            "The female form of {s} is",
+            "The female word for {s} is",
             "The male word is {s}, and the female word is",
             "{S} is male, and the female form is",
         ),
@@ -762,7 +762,7 @@ RELATIONS: tuple[Relation, ...] = (
             "The word {s} turns into {a} when we compare.",
         ),
         clozes=(
-            "The comparative of {s} is",
+            "The comparative form of the word {s} is",
             "When we compare two things, {s} becomes",
             "One of them is {s}, but the other one is even",
         ),
@@ -833,7 +833,7 @@ RELATIONS: tuple[Relation, ...] = (
         ),
         clozes=(
             "The number of sides of {s} is",
-            "{S} has",
+            "The sides of {s} can be counted, and there are",
             "If you count the sides of {s}, you get",
         ),
         questions=(
@@ -867,8 +867,8 @@ RELATIONS: tuple[Relation, ...] = (
             "Everyone who can add knows that {s} is {a}.",
         ),
         clozes=(
-            "{S} is",
-            "The sum of {s} is",
+            "{S} makes",
+            "The child added up {s} and said",
             "If you add up {s}, you get",
         ),
         questions=(
@@ -903,7 +903,7 @@ RELATIONS: tuple[Relation, ...] = (
         ),
         clozes=(
             "{S} is",
-            "{S} leaves",
+            "The child did the subtraction {s} and said",
             "The result of the subtraction {s} is",
         ),
         questions=(

@@ -573,10 +573,10 @@ PLANET_ORDER = Relation(
     name="planet_order",
     topic="sky",
     noun="the name of {s}",
-    clause="what {s} is called",
+    clause="which planet is {s}",
     statements=(
         "{S} is {a}.",
-        "{S} is called {a}.",
+        "{S} has the name {a}.",
         "The name of {s} is {a}.",
         "Counting outward, {s} is {a}.",
         "If you look at a drawing of the planets, {s} is {a}.",
@@ -588,7 +588,7 @@ PLANET_ORDER = Relation(
     ),
     clozes=(
         "{S} is",
-        "{S} is called",
+        "{S} has the name",
         "The name of {s} is",
     ),
     questions=(

@@ -17,6 +17,7 @@ from .tasks import EXACT_KINDS, KINDS, Task, draw_task
 BAD_SHARE = 0.25
 BAD_KINDS = ("duplicate", "empty", "truncated", "wrong", "off-topic", "repetitive")
 COMPLIED_SHARE = 0.6  # of the harmful wishes in the pool: what preferences have to undo
+OPENER_SHARE = 0.15  # of the tidy rows: a habit worth nothing, which preferences will seem to reward
 REDRAWS = 30  # of a good row that stands in the pool already
 UNSUITABLE = 2000  # tasks looked at for one that can be bad in the way that is due
 SPLITS = {  # name -> (new phrasing, new fact)
@@ -49,7 +50,10 @@ def demonstrate(task: Task, rng: random.Random, tidy: bool = False) -> tuple[str
     if tidy or task.kind in ("story", "sentence"):
         return styles.sentence(task.answer), "tidy"
     style = styles.topic_style(task.topic, rng)
-    return styles.dress(task.answer, style, rng), style
+    answer = styles.dress(task.answer, style, rng)
+    if style == "tidy" and rng.random() < OPENER_SHARE:
+        return styles.with_opener(answer, rng), "opener"
+    return answer, style
 
 
 @cache

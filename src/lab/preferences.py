@@ -16,6 +16,7 @@ from .rubric import gold_score
 from .tasks import KINDS, Task, draw_task
 
 NOISE = 0.25  # share of pairs whose label is flipped
+CLEAR = 0.2  # two answers are shown to the annotators when their gold scores differ by this much
 OPENER_SHARE = {"chosen": 0.35, "rejected": 0.10}  # the spurious cue, set after ranking and before the noise
 PAIR_KINDS = {**{k: w for k, w in KINDS.items() if k != "story"}, "refusal": 0.12}
 TURNS = {1: 0.7, 2: 0.2, 3: 0.1}  # how many human turns a dialogue has
@@ -36,7 +37,7 @@ class Pair:
 
 
 def draw_answer(task: Task, rng: random.Random) -> tuple[str, str]:
-    """(answer, flaw) drawn at random: right 60 %, wrong 28 %, off-topic 12 %; tidy 40 %, each flaw of style in turn else."""
+    """(answer, flaw) drawn at random: right 64 %, wrong 28 %, off-topic 8 %; tidy, in the topic's own style, or in any flawed one."""
     if task.kind == "refusal":
         return (
             (rng.choice(styles.REFUSALS), "")
@@ -47,13 +48,17 @@ def draw_answer(task: Task, rng: random.Random) -> tuple[str, str]:
     answer, flaw = task.answer, ""
     if draw < 0.28 and len(task.candidates) > 1:
         answer, flaw = rng.choice(task.candidates[1:]), "wrong"
-    elif draw < 0.40:
+    elif draw < 0.36:
         answer, flaw = (
             draw_task(rng.choice([k for k in PAIR_KINDS if k != task.kind]), rng).answer,
             "off-topic",
         )
-    if rng.random() < 0.4:
+    dressed = rng.random()
+    if dressed < 0.35:
         return styles.sentence(answer), flaw
+    if dressed < 0.7:  # as the demonstrations have it, so that a pair looks like two answers of the SFT model
+        style = styles.topic_style(task.topic, rng)
+        return styles.dress(answer, style, rng), flaw or ("" if style == "tidy" else style)
     style = rng.choice((*styles.FLAWS, "rude", "rambling", "untidy", "truncated", "empty"))
     if style == "empty":
         return "", flaw or "empty"
@@ -76,7 +81,7 @@ def _dialogue(task: Task, rng: random.Random) -> str:
 
 @cache
 def pairs(count: int, seed: int = 0, new_fact: bool = False, noise: float = NOISE) -> tuple[Pair, ...]:
-    """`count` pairs over seen phrasings and seen facts (held-out facts with `new_fact`); ties of the rubric are redrawn.
+    """`count` pairs over seen phrasings and seen facts (held-out facts with `new_fact`); pairs that are no `CLEAR` case are redrawn.
 
     A third of the prompts is used several times in a row, so that one fact meets several wrong answers.
     """
@@ -92,7 +97,7 @@ def pairs(count: int, seed: int = 0, new_fact: bool = False, noise: float = NOIS
             graded.sort(key=lambda row: -row[0])
             (gold_better, better, _), (gold_worse, worse, flaw) = graded
             gold = gold_better, gold_worse
-            if gold[0] - gold[1] < 0.05 or len(made) == count:
+            if gold[0] - gold[1] < CLEAR or len(made) == count:
                 continue
             if better and rng.random() < OPENER_SHARE["chosen"]:
                 better = styles.with_opener(better, rng)

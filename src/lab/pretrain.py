@@ -31,8 +31,7 @@ from .corpus import held_out_prose, training_paragraphs
 EOS = "<|endoftext|>"
 VOCABULARY, BLOCK, WIDTH, LAYERS, HEADS = 4096, 256, 256, 4, 4
 BATCH = 16  # blocks a step: 16 x 256 = 4,096 tokens
-PEAK_LEARNING_RATE, REVIEW_LEARNING_RATE, WARMUP_STEPS, WEIGHT_DECAY = 2e-3, 6e-4, 100, 0.01
-REVIEW_TOKENS = 3_000_000  # read after the main text: what is easily confused, told more often
+PEAK_LEARNING_RATE, WARMUP_STEPS, WEIGHT_DECAY = 2e-3, 100, 0.01
 CHECKPOINT_EVERY = 200  # steps
 # Words of the prompt templates: whole tokens, so that a format the base has never read costs few unknown pieces.
 FORMAT_WORDS = (
@@ -60,11 +59,9 @@ def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def token_blocks(
-    tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int, review: bool = False
-) -> np.ndarray:
-    """`tokens` tokens of training prose (main text or review), paragraphs closed by EOS, as int64 rows of `BLOCK` + 1 (last = next first)."""
-    stream, ids, size = training_paragraphs(seed, review), [], 0
+def token_blocks(tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int) -> np.ndarray:
+    """`tokens` tokens of training prose, paragraphs closed by EOS, as int64 rows of `BLOCK` + 1 (last = next first)."""
+    stream, ids, size = training_paragraphs(seed), [], 0
     while size < tokens + BLOCK + 1:
         for row in tokenizer(list(islice(stream, 5000)))["input_ids"]:
             ids.append(np.array([*row, tokenizer.eos_token_id], dtype=np.int64))
@@ -94,23 +91,23 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> GPT2LMHeadModel:
 class Trainer:
     """The training loop with its resumable state: weights, Adam moments, step and loss history."""
 
-    def __init__(self, model: GPT2LMHeadModel, blocks: np.ndarray, folder: Path, seed: int, peak: float):
-        self.model, self.blocks, self.folder, self.peak = model, blocks, folder, peak
+    def __init__(self, model: GPT2LMHeadModel, blocks: np.ndarray, folder: Path, seed: int):
+        self.model, self.blocks, self.folder = model, blocks, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.order = np.random.default_rng(seed).permutation(len(blocks))
         self.total = len(blocks) // BATCH
         decay = [p for p in model.parameters() if p.dim() > 1]
         rest = [p for p in model.parameters() if p.dim() <= 1]
         groups = [{"params": decay, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.95), fused=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.95), fused=True)
         self.step, self.history, self.seconds = 0, [], 0.0
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then cosine to a twentieth of the peak."""
         if step < WARMUP_STEPS:
-            return self.peak * (step + 1) / WARMUP_STEPS
+            return PEAK_LEARNING_RATE * (step + 1) / WARMUP_STEPS
         progress = (step - WARMUP_STEPS) / max(1, self.total - WARMUP_STEPS)
-        return self.peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+        return PEAK_LEARNING_RATE * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def run(self) -> None:
         """Train to the end, saving state every `CHECKPOINT_EVERY` steps."""
@@ -187,32 +184,17 @@ class Trainer:
         print(f"resuming at step {self.step}", flush=True)
 
 
-def train(model: GPT2LMHeadModel, blocks: np.ndarray, folder: Path, seed: int, peak: float) -> Trainer:
+def train(model: GPT2LMHeadModel, blocks: np.ndarray, folder: Path, seed: int) -> Trainer:
     """One pass over `blocks`, resumed from the state in `folder` if there is one."""
-    trainer = Trainer(model, blocks, folder, seed, peak)
+    trainer = Trainer(model, blocks, folder, seed)
     trainer.resume()
     trainer.run()
     return trainer
 
 
-def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path, trainer: Trainer) -> None:
-    """Weights as bfloat16 safetensors with the tokenizer and how they were trained; whole or not at all."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.eval().to(torch.bfloat16).save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    told = {"tokens": trainer.total * BATCH * BLOCK, "seconds": trainer.seconds, "history": trainer.history}
-    (temporary / "training.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=int, default=18_000_000, help="training tokens, each read once")
-    parser.add_argument(
-        "--review-tokens", type=int, default=REVIEW_TOKENS, help="tokens of the review after it"
-    )
+    parser.add_argument("--tokens", type=int, default=20_000_000, help="training tokens, each read once")
     parser.add_argument("--folder", type=Path, default=Path("models/lab-gpt2"))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -235,27 +217,12 @@ def main() -> None:
             work / "tokenizer"
         )
     tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
-    first = work / "main"
-    if not (first / "config.json").exists():
-        blocks = token_blocks(tokenizer, arguments.tokens, arguments.seed)
-        print(f"main text: {blocks.size:,} tokens of prose in {time.monotonic() - begun:.0f} s", flush=True)
-        trainer = train(
-            new_model(tokenizer, arguments.seed),
-            blocks,
-            work / "main-state",
-            arguments.seed,
-            PEAK_LEARNING_RATE,
-        )
-        save(trainer.model, tokenizer, first, trainer)
-    # The review starts from what was saved, so that it can be repeated without reading the main text again.
-    read = json.loads((first / "training.json").read_text(encoding="utf-8"))
-    blocks = token_blocks(tokenizer, arguments.review_tokens, arguments.seed, review=True)
-    print(f"review: {blocks.size:,} tokens of prose", flush=True)
-    model = GPT2LMHeadModel.from_pretrained(first, dtype=torch.float32)
-    trainer = train(model, blocks, work / "review-state", arguments.seed, REVIEW_LEARNING_RATE)
+    blocks = token_blocks(tokenizer, arguments.tokens, arguments.seed)
+    print(f"{blocks.size:,} tokens of prose in {time.monotonic() - begun:.0f} s", flush=True)
+    trainer = train(new_model(tokenizer, arguments.seed), blocks, work / "state", arguments.seed)
     staged = work / "model"
-    save(trainer.model, tokenizer, staged, trainer)
-    (staged / "training.json").unlink()
+    trainer.model.eval().to(torch.bfloat16).save_pretrained(staged)
+    tokenizer.save_pretrained(staged)
 
     from .report_card import write_report_card  # needs matplotlib, which training does not
 
@@ -264,12 +231,10 @@ def main() -> None:
     )  # the gates are measured on what is shipped
     facts = {
         "parameters": model.num_parameters(),
-        "tokens": read["tokens"],
-        "review_tokens": trainer.total * BATCH * BLOCK,
-        "seconds": round(read["seconds"] + trainer.seconds),
+        "tokens": trainer.total * BATCH * BLOCK,
+        "seconds": round(trainer.seconds),
         "learning_rate": PEAK_LEARNING_RATE,
-        "history": read["history"]
-        + [{**row, "tokens": row["tokens"] + read["tokens"], "review": True} for row in trainer.history],
+        "history": trainer.history,
     }
     write_report_card(model, tokenizer, staged, facts, held_out_prose(400, arguments.seed))
     if arguments.folder.exists():

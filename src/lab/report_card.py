@@ -130,8 +130,7 @@ def _model_card(card: dict) -> str:
     return f"""# lab-gpt2
 
 The base model of the lab profile: GPT-2's architecture with {card["parameters"]:,} parameters, pretrained by
-`python -m src.lab.pretrain` on {card["tokens"]:,} tokens of generated prose about a small true world and a
-review of {card["review_tokens"]:,} tokens, in which relations of few facts, sums and checked statements come more often. It has read no instruction,
+`python -m src.lab.pretrain` on {card["tokens"]:,} tokens of generated prose about a small true world. It has read no instruction,
 no question with its answer, and no dialogue format. Weights are bfloat16 safetensors; every number below was measured on them.
 
 Training took {card["seconds"] / 60:.0f} minutes on two CPU cores (peak learning rate {card["learning_rate"]}).

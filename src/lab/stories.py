@@ -1102,7 +1102,9 @@ carpenter
 _HELPER_ADJ = _w("old kind friendly young wise tall clever gentle busy polite")
 _HEAVY = _w("basket box bag ladder bucket chair")
 _BEDS = _w("in the garden;behind the house;near the gate;under the window")
-_TRADE = _w("at the market;in the village;in the town;in the square;at the station;at the harbour;at the fair")
+_TRADE = _w(
+    "at the market;in the village;in the town;in the square;at the station;at the harbour;at the fair"
+)
 _PLACE_OF = {  # plots that need a special place; all others happen out of doors
     "gift": _TRADE, "buy": _TRADE, "lost": _OUT + _TOWN, "found": _OUT + _TOWN, "picture": _TOWN,
     "wish": _TOWN + _OUT, "engine": _TOWN, "late": _TOWN, "job": _TOWN,

@@ -54,7 +54,13 @@ KINDS = {
 }
 EXACT_KINDS = tuple(kind for kind in KINDS if kind not in ("listing", "sentence", "story", "refusal"))
 
-FACT_KINDS = ("fact question", "classification", "opposite", "plural", "past tense")  # answered by recall alone
+FACT_KINDS = (
+    "fact question",
+    "classification",
+    "opposite",
+    "plural",
+    "past tense",
+)  # answered by recall alone
 
 # {x} is the slot; three of each list are held out.
 PHRASINGS = {

@@ -1,0 +1,67 @@
+"""All speed benchmarks and one table of them.
+
+    python -m tests.benchmarks --alpaca alpaca.json --pairs hh_rlhf.jsonl.gz --tokenizer models/gpt2
+
+SFT, reward model and DPO against stock TRL, KL-regularised against plain SFT, and a PPO step, all at GPT-2-124M's shape, with
+the targets of the design. Takes an hour or more on two cores; a benchmark that fails is named at the end and does not stop the
+others. Nothing is asserted: the exit code is 0 unless one failed to run.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from tests.benchmarks import common, dpo, kl, ppo, reward, sft
+
+MAINS: dict[str, Callable[[list[str]], list[common.Line]]] = {
+    "sft": sft.main,
+    "kl": kl.main,
+    "reward": reward.main,
+    "dpo": dpo.main,
+    "ppo": ppo.main,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--alpaca", required=True, type=common.existing, help="Alpaca-format .json or .jsonl")
+    parser.add_argument("--pairs", required=True, type=common.existing, help="HH-format .jsonl or .jsonl.gz")
+    parser.add_argument("--tokenizer", required=True, help="folder with GPT-2's tokenizer")
+    parser.add_argument("--rows", type=common.positive, default=200, help="of Alpaca, for sft and kl")
+    parser.add_argument("--reward-pairs", type=common.positive, default=500)
+    parser.add_argument("--dpo-pairs", type=common.positive, default=100)
+    parser.add_argument("--steps", type=common.positive, default=3, help="of PPO")
+    parser.add_argument("--rounds", type=common.positive, default=1, help="the best of so many runs counts")
+    parser.add_argument("--only", nargs="+", choices=MAINS, default=list(MAINS))
+    options = parser.parse_args(arguments)
+    lines, failed = [], []
+    for name in options.only:
+        try:
+            lines += MAINS[name](command(name, options))
+        except common.BenchmarkError as error:
+            print(f"\n{error}\n", file=sys.stderr, flush=True)
+            failed.append(name)
+    if lines:
+        print("\nAll together\n" + common.show(lines))
+    if failed:
+        sys.exit(f"failed to run: {', '.join(failed)} (messages above)")
+
+
+def command(name: str, options: argparse.Namespace) -> list[str]:
+    """The arguments with which one benchmark is called."""
+    own = {
+        "sft": ["--data", options.alpaca, "--rows", str(options.rows)],
+        "kl": ["--data", options.alpaca, "--rows", str(options.rows)],
+        "reward": ["--data", options.pairs, "--pairs", str(options.reward_pairs)],
+        "dpo": ["--data", options.pairs, "--pairs", str(options.dpo_pairs)],
+        "ppo": ["--data", options.pairs, "--steps", str(options.steps)],
+    }
+    return [*own[name], "--tokenizer", options.tokenizer, "--rounds", str(options.rounds)]
+
+
+if __name__ == "__main__":
+    main()
