@@ -257,7 +257,7 @@ class RewardSettings:
 
     learning_rate: float = 1e-5  # of the trunk; 1e-5 to 2e-5 for GPT-2 small, 2e-4 for the lab model
     head_lr_multiplier: float = 3.0  # the head starts from noise
-    logprob_lr_multiplier: float = 30.0  # a and b start at 0 and have far to go
+    logprob_lr_multiplier: float = 200.0  # a and b start at 0 and have far to go
     epochs: int = 1  # a second pass overfits
     batch_size: int = 32  # pairs per optimiser step
     micro_batch_size: int = 16  # pairs per forward pass: sets memory, not the result

@@ -177,14 +177,14 @@ def with_parents(numbers: list[str]) -> list[Stage]:
     return [stage for name, stage in BY_NAME.items() if name in wanted]
 
 
-def kill_once(course: Course, stage: Stage, moment: float, victim: str) -> tuple[str, str, str] | None:
-    """(who was hit, what was left, how the next run went); None when the stage ended before `moment`."""
+def kill_once(course: Course, stage: Stage, moment: float, victim: str) -> tuple[str, str, str] | float:
+    """(who was hit, what was left, how the next run went), or the seconds of a run that ended before `moment`."""
     shutil.rmtree(course.workspace.root / "cache", ignore_errors=True)  # else a second run has little to do
     before = {other: contents(course.workspace.folder(other.name)) for other in STAGES.values()}
-    command = course.start(stage)
+    start, command = time.monotonic(), course.start(stage)
     try:
         command.wait(timeout=moment)
-        return None
+        return time.monotonic() - start
     except subprocess.TimeoutExpired:
         hit = course.kill(command, victim)
     if course.outlived():
@@ -213,8 +213,9 @@ def kill_often(course: Course, options: argparse.Namespace) -> bool:
         number = generator.choice(options.stages)
         stage, moment = STAGES[number], generator.uniform(0, seconds[number])
         found = kill_once(course, stage, moment, generator.choice(options.victims))
-        if found is None:
-            print(f"{number} {stage.name}: over before second {moment:.1f}, drawn again", flush=True)
+        if isinstance(found, float):  # the machine is faster now: no kill, but a better idea of the time
+            seconds[number] = found
+            print(f"{number} {stage.name}: over in {found:.1f} s, before the kill; drawn again", flush=True)
             continue
         hit, left, after = found
         where = f"{moment:.1f} of {seconds[number]:.1f}"
