@@ -267,7 +267,7 @@ def inputs(tmp_path_factory):
 @pytest.fixture
 def tiny(monkeypatch):
     """One layer in place of twelve: the same classes and paths as GPT-2's shape."""
-    config = GPT2Config(n_layer=1, n_embd=32, n_head=2, vocab_size=4096)
+    config = GPT2Config(n_layer=1, n_embd=32, n_head=2, vocab_size=4096, initializer_range=0.2)
     monkeypatch.setattr("transformers.GPT2Config", lambda: GPT2Config(**config.to_diff_dict()))
 
 
@@ -278,11 +278,16 @@ def finished(module, inputs, tiny):
 
 
 @pytest.mark.parametrize("module", [sft, reward, dpo])
-def test_ours_and_stock_train_on_the_same_things(module, inputs, tiny):
+def test_ours_and_stock_train_on_the_same_things(module, inputs, tiny, monkeypatch):
+    monkeypatch.setenv("COURSE_SET", "dpo.learning_rate=0.01")  # enough to move a loss that begins at ln 2
     runs = finished(module, inputs, tiny)
     best, ours = (runs[name][0]["losses"] for name in ("stock-best", "ours"))
     assert len(ours) == len(best) >= 2
-    assert ours == pytest.approx(best, abs=0.02 if module is sft else 0.005)  # bf16 against fp32 heads
+    gap = max(abs(a - b) for a, b in zip(ours, best, strict=True))
+    assert gap < (max(ours) - min(ours)) / 4, (
+        ours,
+        best,
+    )  # another order would differ by as much as steps do
     assert len({runs[name][0]["tokens"] for name in runs}) == 1
     assert "mean difference" in module.report(runs) and len(module.summary(runs)) >= 2
 

