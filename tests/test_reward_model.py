@@ -221,7 +221,9 @@ def test_learning_rates_head_and_features():
     for name in ("trunk.wte.weight", "reward_head.weight", "logprob_weights"):
         rates[name] = (dict(model.named_parameters())[name] - before[name]).abs().max().item()
     assert rates["reward_head.weight"] == pytest.approx(3 * rates["trunk.wte.weight"], rel=0.2)
-    assert rates["logprob_weights"] == pytest.approx(30 * rates["trunk.wte.weight"], rel=0.2)
+    assert rates["logprob_weights"] == pytest.approx(
+        RewardSettings().logprob_lr_multiplier * rates["trunk.wte.weight"], rel=0.2
+    )
 
 
 def test_training_is_repeatable_and_quiet_about_nothing():
