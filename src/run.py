@@ -16,6 +16,7 @@ stays as it was.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -153,7 +154,7 @@ def render(seeds: int = RENDER_SEEDS) -> int:
         shutil.rmtree(fresh, ignore_errors=True)
         for file in _promoted(folder):
             (fresh / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, fresh / file.relative_to(folder))
+            _promote(file, fresh / file.relative_to(folder), workspace.root.parent)
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
         write_notebook(
@@ -163,6 +164,16 @@ def render(seeds: int = RENDER_SEEDS) -> int:
     write_readme()
     print(f"renewed notebooks/, outputs/reference and README.md ({len(STAGES)} stages, seeds: {seeds})")
     return 0
+
+
+def _promote(file: Path, target: Path, outputs: Path) -> None:
+    """Copy a file; in JSON, paths below `outputs` become relative, because a result does not depend on where it was made."""
+    if file.suffix == ".json":
+        here = json.dumps(f"{outputs}{os.sep}")[1:-1]
+        text = file.read_text(encoding="utf-8").replace(f'"{here}', '"outputs/')
+        target.write_text(text, encoding="utf-8")
+    else:
+        shutil.copyfile(file, target)
 
 
 def _promoted(folder: Path) -> list[Path]:

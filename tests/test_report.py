@@ -1,9 +1,13 @@
 """The report page and the README's results block are made from result files, and only from them."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from src.jsonio import write_json
 from src.report import MARKERS, build_report, claim_rows, read_stages, readme_results, write_readme
+from src.workspace import REFERENCE
 
 
 @pytest.fixture
@@ -46,3 +50,20 @@ def test_the_readme_block_is_renewed_between_its_markers(outputs, tmp_path):
     readme.write_text("no markers", encoding="utf-8")
     with pytest.raises(ValueError, match="markers"):
         write_readme(readme, outputs)
+
+
+def test_no_committed_result_names_a_folder_of_the_machine_that_made_it():
+    def strings(value):
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (dict, list)):
+            for part in value.values() if isinstance(value, dict) else value:
+                yield from strings(part)
+
+    for file in REFERENCE.rglob("*.json"):
+        named = [
+            text
+            for text in strings(json.loads(file.read_text(encoding="utf-8")))
+            if Path(text).is_absolute() and "\n" not in text
+        ]
+        assert not named, (file.name, named[:2])
