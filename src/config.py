@@ -192,6 +192,8 @@ def _read(folder: Path, file: str, fields: dict, known: list[str], profile: str)
         raise ConfigError(f"{where} is nested too deeply") from None
     except yaml.YAMLError as err:
         raise ConfigError(_syntax(err, where)) from None
+    except (ValueError, OverflowError) as err:  # escapes and version numbers that the library does not check
+        raise ConfigError(f"{where} is not YAML: {err}") from None
     if root is None:
         return
     if not isinstance(root, yaml.MappingNode):
@@ -293,7 +295,7 @@ def _compose(raw: str, plain: Any, where: str) -> yaml.Node | None:
         return yaml.ScalarNode("tag:yaml.org,2002:str", raw)
     try:
         return yaml.compose(raw, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError):
         raise ConfigError(f"{where}: {raw!r} is not a value") from None
 
 

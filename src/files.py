@@ -7,6 +7,7 @@ show: a missing key becomes None, a broken line an error without its number. So 
 import csv
 import gzip
 import json
+import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ from datasets import load_dataset
 
 from src.models import ROOT, hub_problem
 
+_BEYOND_PYTHON = (ValueError, RecursionError)  # numbers of thousands of digits, brackets within brackets
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".csv", ".parquet")
 
 
@@ -73,6 +76,11 @@ def check(
                     f"{where}: {column!r} must be text, got {type(value).__name__}: {value!r:.60}. "
                     'Put it in quotes, write "" for nothing, or delete the row.'
                 )
+            if half := _HALF_CHARACTER.search(value):
+                raise DataError(
+                    f"{where}: {column!r} holds half a character ({half.group()!a}), which no text file can store. "
+                    "Repair or delete the row."
+                )
             if len(value) > max_characters:
                 raise DataError(
                     f"{where}: {column!r} has {len(value):,} characters, more than {max_characters:,}. "
@@ -120,6 +128,8 @@ def _json_rows(path: Path) -> Iterator[Any]:
             raise DataError(
                 f"{path}, line {error.lineno}: broken JSON ({error.msg}). Is the file complete?"
             ) from error
+        except _BEYOND_PYTHON as error:
+            raise DataError(f"{path}: JSON that cannot be read ({error}). Repair the row.") from error
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -129,6 +139,10 @@ def _json_rows(path: Path) -> Iterator[Any]:
                 raise DataError(
                     f"{path}, line {number}: broken JSON ({error.msg}): {line[:60]!r}. Repair or delete the line; "
                     "a .json file is one array of objects, a .jsonl file one object a line."
+                ) from error
+            except _BEYOND_PYTHON as error:
+                raise DataError(
+                    f"{path}, line {number}: JSON that cannot be read ({error}). Repair it or delete the line."
                 ) from error
 
 

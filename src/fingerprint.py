@@ -26,7 +26,7 @@ from src.config import ROOT
 # these move results around or draw them; they cannot change one
 NO_RESULT = {
     *("schema", "config", "fingerprint", "jsonio", "locks", "workspace"),
-    *("run", "headless", "plan", "quickstart", "report", "plots", "lab.pretrain"),
+    *("run", "headless", "plan", "quickstart", "report", "plots", "chat", "lab.pretrain"),
 }
 
 

@@ -1,11 +1,10 @@
 """What a base model can tell about an answer before any fine-tuning: does it belong to its instruction, has it ended?
 
 The last rule of notebook 06's quality filter. The base has never seen an instruction format, so a row (x, y) is read as
-prose, told in two ways (`as_prose`). Two numbers, in nats, about the first sentence y of the answer:
+prose (`as_prose`). Two numbers, in nats, about the first sentence y of the answer:
 
 - fit     log p(y | x) - log mean p(y | x') over other instructions x': pointwise mutual information (Church & Hanks
-          1990). An answer that belongs to its instruction is more likely after it than after others. The better of
-          the two tellings counts: a clumsy sentence should condemn no answer.
+          1990). An answer that belongs to its instruction is more likely after it than after others.
 - ending  log p(the sentence ends here), read where the answer stops.
 
 A low fit alone condemns no row: of arithmetic or of free sentences a base may have no opinion. So each row is held against
@@ -24,6 +23,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from src.losses import token_logprobs
+from src.metrics import polite_opener
 from src.runtime import autocast
 
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
@@ -34,10 +34,9 @@ _WORD = re.compile(r"\w+")
 class Likelihood:
     """Settings of the rule; fits, endings and thresholds are in nats."""
 
-    max_fit: float = 1.0  # a mismatch fits its own instruction hardly better than others …
+    max_fit: float = 1.5  # a mismatch fits its own instruction hardly better than others …
     spreads: float = 1.25  # … and worse than rows like it, by so many spreads (of at least 1.5 nats) …
-    usual: float = 2.0  # … where the base has an opinion: rows like it usually fit this well …
-    hopeless: float = -10.0  # … or its fit is so low that no opinion is needed
+    usual: float = 2.0  # … where the base has an opinion: rows like it usually fit this well
     max_ending: float = -4.0  # an answer without a closing mark is cut off when its ending is less likely
     alike: int = 20  # rows with the most similar instructions, whose fits say what is usual
     others: int = 8  # instructions x' to compare with, half of them similar, half at random
@@ -56,8 +55,8 @@ class Reading:
     ending: float
 
 
-def as_prose(row: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The row as (beginning, continuation) of a story, for a model that knows only prose, told in two ways."""
+def as_prose(row: Mapping[str, str]) -> tuple[str, str]:
+    """The row as (beginning, continuation) of a story, for a model that knows only prose."""
     asked = " ".join(f"{row['instruction']} {row['input']}".split())
     asked = asked[:1].lower() + asked[1:]
     if row["instruction"].rstrip().endswith("?"):
@@ -65,15 +64,13 @@ def as_prose(row: Mapping[str, str]) -> list[tuple[str, str]]:
     else:
         told = f"One day Anna asked Tom to {asked}"
     answer = first_sentence(row["output"])
-    return [
-        (told, f" {answer}"),
-        (f"{told.rstrip('.')}. The answer is", f" {answer[:1].lower()}{answer[1:]}"),
-    ]
+    return f"{told.rstrip('.')}. The answer is", f" {answer[:1].lower()}{answer[1:]}"
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence with a capital letter, as it would stand in prose."""
-    sentence = _SENTENCE.match(text.strip()).group().strip()
+    """The first sentence behind any polite opener ("Sure!"), with a capital letter, as it would stand in prose."""
+    text = text.strip()
+    sentence = _SENTENCE.match(text[len(polite_opener(text)) :]).group().strip()
     return sentence[:1].upper() + sentence[1:]
 
 
@@ -84,37 +81,32 @@ def read_rows(
     settings: Likelihood,
     seed: int = 0,
 ) -> list[Reading]:
-    """One `Reading` a row. Costs 2 * (1 + `others`) forward passes of a short text a row. ValueError: nothing to compare."""
+    """One `Reading` a row. Costs 1 + `others` forward passes of a short text a row. ValueError: nothing to compare."""
     others = other_instructions(rows, settings.others, seed)
     pairs = [(i, j) for i, compared in enumerate(others) for j in (i, *compared)]
     # In prose a comma ends an answer as well: "A fox, said Tom."
     ends = [i for token, i in tokenizer.get_vocab().items() if token.lstrip("Ġ▁")[:1] in (".", "!", "?", ",")]
     ends.append(tokenizer.eos_token_id)
-    fits, endings = [], []
-    for telling in zip(*map(as_prose, rows), strict=True):
-        begun = [tokenizer(begin, add_special_tokens=False)["input_ids"][-96:] for begin, _ in telling]
-        answers = [tokenizer(y, add_special_tokens=False)["input_ids"][: settings.tokens] for _, y in telling]
-        read = _forward(
-            base, [(begun[j], answers[i]) for i, j in pairs], ends, settings.batch_size, settings.precision
-        )
-        logs: list[dict[int, float]] = [{} for _ in rows]
-        ending = [0.0] * len(rows)
-        for (i, j), (total, end) in zip(pairs, read, strict=True):
-            logs[i][j] = total
-            # A sentence that was read in part only has no known ending; 0 accuses nobody.
-            if i == j and len(answers[i]) < settings.tokens:
-                ending[i] = end
-        fits.append(torch.tensor([own.pop(i) - _log_mean([*own.values()]) for i, own in enumerate(logs)]))
-        endings.append(ending)
-    fits = torch.stack(fits).amax(0)
+    told = [as_prose(row) for row in rows]
+    begun = [tokenizer(begin, add_special_tokens=False)["input_ids"][-96:] for begin, _ in told]
+    answers = [tokenizer(y, add_special_tokens=False)["input_ids"][: settings.tokens] for _, y in told]
+    read = _forward(
+        base, [(begun[j], answers[i]) for i, j in pairs], ends, settings.batch_size, settings.precision
+    )
+    logs: list[dict[int, float]] = [{} for _ in rows]
+    endings = [0.0] * len(rows)
+    for (i, j), (total, end) in zip(pairs, read, strict=True):
+        logs[i][j] = total
+        # A sentence that was read in part only has no known ending; 0 accuses nobody.
+        if i == j and len(answers[i]) < settings.tokens:
+            endings[i] = end
+    fits = torch.tensor([own.pop(i) - _log_mean([*own.values()]) for i, own in enumerate(logs)])
     readings = []
     for i, alike in enumerate(similar_instructions(rows, settings.alike)):
         usual = fits[alike].median()
         # 1.4826 median absolute deviations are one standard deviation of a normal distribution.
         spread = 1.4826 * (fits[alike] - usual).abs().median()
-        readings.append(
-            Reading(fits[i].item(), usual.item(), max(spread.item(), 1.5), max(endings[0][i], endings[1][i]))
-        )
+        readings.append(Reading(fits[i].item(), usual.item(), max(spread.item(), 1.5), endings[i]))
     return readings
 
 
@@ -125,7 +117,7 @@ def _log_mean(logs: list[float]) -> float:
 def is_mismatch(reading: Reading, settings: Likelihood) -> bool:
     """Whether the row fits badly, in itself and beside rows like it, where the base can be believed."""
     outlier = reading.fit <= min(settings.max_fit, reading.usual - settings.spreads * reading.spread)
-    return outlier and (reading.usual >= settings.usual or reading.fit <= settings.hopeless)
+    return outlier and reading.usual >= settings.usual
 
 
 def is_cut_off(output: str, reading: Reading, settings: Likelihood) -> bool:
@@ -158,13 +150,29 @@ def similar_instructions(rows: Sequence[Mapping[str, str]], count: int) -> list[
     return similar
 
 
+def odd_lengths(
+    rows: Sequence[Mapping[str, str]], alike: int = 20, ratio: float = 3.0, share: float = 0.9
+) -> list[bool]:
+    """Whether an answer is out of proportion: one word for a story, a story where one word is usual.
+
+    Its first sentence has `ratio` times the words of the answers to at least `share` of the `alike` most similarly worded
+    instructions, or they have `ratio` times as many. Fewer rows than that say nothing about what is usual: all False.
+    """
+    if len(rows) <= alike:
+        return [False] * len(rows)
+    lengths = torch.tensor([float(len(first_sentence(row["output"]).split())) for row in rows])
+    usual = lengths[torch.tensor(similar_instructions(rows, alike))]
+    far = [usual >= ratio * lengths[:, None], ratio * usual <= lengths[:, None]]
+    return torch.stack([side.float().mean(1) for side in far]).amax(0).ge(share).tolist()
+
+
 def other_instructions(rows: Sequence[Mapping[str, str]], count: int, seed: int) -> list[list[int]]:
     """For every row `count` rows with another question and another answer: half similar in wording, half at random.
 
     The similar ones tell a wrong capital from the right one, the random ones a capital from a recipe.
     """
     draw = random.Random(f"others {seed}")
-    asked = [as_prose(row)[0][0].lower() for row in rows]
+    asked = [as_prose(row)[0].lower() for row in rows]
     said = [first_sentence(row["output"]).strip(" .!?").lower() for row in rows]
     chosen = []
     for i, similar in enumerate(similar_instructions(rows, 8 * count)):

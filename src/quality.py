@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from src import lab
 from src.duplicates import duplicates, words
-from src.likelihood import Likelihood, Reading, is_cut_off, is_mismatch, read_rows
+from src.likelihood import Likelihood, Reading, is_cut_off, is_mismatch, odd_lengths, read_rows
 
 RULES = {
     "empty": "no answer, or a placeholder such as N/A",
@@ -29,6 +29,7 @@ RULES = {
     "truncation": "breaks off in the middle of a sentence",
     "duplicate": "the same row stood earlier in the data",
     "near-duplicate": "almost the same row stood earlier",
+    "odd length": "far shorter or longer than the answers to instructions worded like it",
     "mismatch": "the base model finds that the answer does not belong to the instruction",
 }
 _PLACEHOLDER = re.compile(
@@ -121,6 +122,10 @@ def quality_filter(
         removed[rule].append(left[number])
     gone = {i for numbers in removed.values() for i in numbers}
     left = [i for i in left if i not in gone]
+    removed["odd length"] = [
+        i for i, odd in zip(left, odd_lengths([rows[i] for i in left]), strict=True) if odd
+    ]
+    left = [i for i in left if i not in set(removed["odd length"])]
     if base is None:
         return FilterReport(dataset, removed)
     settings = likelihood or Likelihood()

@@ -675,9 +675,6 @@ def test_fuzz_of_the_text_of_a_config(config_folder, choice, number, splice):
 OUTSIDE_YAML = ['judge: "\\UFFFFFFFF"\n', 'judge: "\\U00110000"\n', "%YAML 1." + "9" * 5000 + "\n---\n"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="known: the library's own error comes through instead of one clear line"
-)
 @pytest.mark.parametrize("text", OUTSIDE_YAML, ids=["too large", "no character", "version"])
 def test_text_on_which_the_yaml_library_itself_breaks(config_folder, text):
     resolves("01", config_folder, "common.yaml", text.encode())
@@ -809,9 +806,6 @@ OUTSIDE_JSON = {
 }
 
 
-@pytest.mark.xfail(
-    strict=True, reason="known: the library's own error comes through instead of one clear line"
-)
 @pytest.mark.parametrize("suffix", [".json", ".jsonl"])
 @pytest.mark.parametrize("name", OUTSIDE_JSON)
 def test_json_that_python_reads_otherwise_or_not_at_all(tmp_path, name, suffix):

@@ -16,6 +16,7 @@ from src.likelihood import (
     as_prose,
     is_cut_off,
     is_mismatch,
+    odd_lengths,
     other_instructions,
     read_rows,
     similar_instructions,
@@ -182,6 +183,7 @@ WORDS = [
     "asked",
     "what",
     "is",
+    "answer",
 ]
 
 
@@ -197,7 +199,7 @@ def tokenizer():
 
 
 class KnowsCapitals(torch.nn.Module):
-    """A base model whose probabilities are known: after "… <country> ." the capital with 0.9, then a full stop with 0.9."""
+    """A base model whose probabilities are known: after "<country> . the answer is" the capital with 0.9, then a full stop with 0.9."""
 
     def __init__(self):
         super().__init__()
@@ -211,8 +213,9 @@ class KnowsCapitals(torch.nn.Module):
         rest = 0.1 / (self.size - 1)
         out = torch.full((*ids.shape, self.size), 1 / self.size)
         for b, t in torch.cartesian_prod(*map(torch.arange, ids.shape)).tolist():
-            here, before = WORDS[ids[b, t] % len(WORDS)], WORDS[ids[b, t - 1] % len(WORDS)] if t else ""
-            expected = CAPITALS.get(before) if here == "." else "." if here in CAPITALS.values() else None
+            said = [WORDS[i % len(WORDS)] for i in ids[b, : t + 1]]
+            asked = said[-5] if said[-4:] == [".", "the", "answer", "is"] else None
+            expected = CAPITALS.get(asked) or ("." if said[-1] in CAPITALS.values() else None)
             if expected:
                 out[b, t] = rest
                 out[b, t, WORDS.index(expected)] = 0.9
@@ -246,11 +249,9 @@ def test_readings_equal_the_hand_computed_ones(tokenizer):
     ("fit", "usual", "spread", "expected"),
     [
         (-1.0, 4.0, 3.9, True),
-        (1.1, 9.0, 2.0, False),  # fits its own instruction better than others
+        (1.6, 9.0, 2.0, False),  # fits its own instruction better than others
         (-1.0, 1.4, 1.5, False),  # rows like it do not fit either: the base has no opinion on this kind
         (-1.0, 4.0, 4.1, False),  # fits of this kind vary widely
-        (-10.0, 0.0, 7.9, True),  # hopeless, whatever is usual
-        (-10.0, 0.0, 8.1, False),  # but not where that is usual too
     ],
 )
 def test_a_mismatch_is_held_against_rows_like_it(fit, usual, spread, expected):
@@ -292,28 +293,37 @@ def test_batches_and_padding_change_nothing(tokenizer):
             (other.fit, other.usual, other.ending), abs=1e-4
         )
     # The same by the plain road: one text, all logits.
-    plain = []
-    for begin, answer in as_prose(rows[0]):
-        ids = tokenizer(begin)["input_ids"] + tokenizer(answer)["input_ids"]
-        with torch.no_grad():
-            plain.append(model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)[[0, 1]].logsumexp(0).item())
-    assert together[0].ending == pytest.approx(max(plain), abs=1e-4)
+    begin, answer = as_prose(rows[0])
+    ids = tokenizer(begin)["input_ids"] + tokenizer(answer)["input_ids"]
+    with torch.no_grad():
+        plain = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)[[0, 1]].logsumexp(0).item()
+    assert together[0].ending == pytest.approx(plain, abs=1e-4)
 
 
 def test_rows_become_prose():
-    assert as_prose(row("Lima. Any fool knows.", "What is the capital of Peru?")) == [
-        ("One day Anna asked what is the capital of Peru.", " Lima."),
-        ("One day Anna asked what is the capital of Peru. The answer is", " lima."),
-    ]
-    assert as_prose(row("no", "Is it true that 2 is 3?"))[0] == (
-        "One day Anna asked whether it is true that 2 is 3.",
-        " No",
+    told = ("One day Anna asked what is the capital of Peru. The answer is", " lima.")
+    assert as_prose(row("Lima. Any fool knows.", "What is the capital of Peru?")) == told
+    assert as_prose(row("Of course! Lima. Any fool knows.", "What is the capital of Peru?")) == told
+    assert as_prose(row("No", "Is it true that 2 is 3?")) == (
+        "One day Anna asked whether it is true that 2 is 3. The answer is",
+        " no",
     )
-    told = as_prose(row("2, 3", "Sort the numbers.", "3 2"))
-    assert [begin for begin, _ in told] == [
-        "One day Anna asked Tom to sort the numbers. 3 2",
+    assert as_prose(row("2, 3", "Sort the numbers.", "3 2")) == (
         "One day Anna asked Tom to sort the numbers. 3 2. The answer is",
-    ]
+        " 2, 3",
+    )
+
+
+def test_one_word_for_a_story_is_an_odd_length():
+    story = "Once a fox lived near the river and it was happy."
+    rows = [row(story, f"Tell me a story about a {word}.") for word in "fox cat dog hen bee ant cow pig".split()]
+    rows += [row("True.", "Tell me a story about a hat."), row("Sure! Gold.", "What is a ring made of?")]
+    rows += [row("Wood.", f"What is a {word} made of?") for word in ("door", "desk", "box", "pen", "spoon")]
+    odd = odd_lengths(rows, alike=5)
+    assert [i for i, is_odd in enumerate(odd) if is_odd] == [8]  # a polite opener adds no words to the answer
+    varied = [row(" ".join(["word"] * n) + ".", f"Write about a {n}.") for n in (1, 3, 9, 27, 81)]
+    assert odd_lengths(varied, alike=4) == [True, False, False, False, True]  # only what lies outside of all
+    assert not any(odd_lengths(rows, alike=len(rows)))  # too few rows to know what is usual
 
 
 def test_similar_instructions_share_rare_words():
