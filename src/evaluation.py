@@ -56,6 +56,20 @@ def panel(model, tokenizer, cfg: Config, template: str = SINGLE) -> list[str]:
     ]
 
 
+def answers_by_split(
+    model, tokenizer, cfg: Config, template: str = SINGLE, temperature: float = 0.0, seed: int = 0
+) -> dict[str, tuple[list, list[str], list[Generation]]]:
+    """{split: (items, filled prompts, answers)}; all splits are answered at once, because large batches decode faster."""
+    splits = instruction_splits(cfg.instruction_data, cfg.evaluation.prompts, cfg.seed)
+    prompts = {
+        name: [build_prompt(i.instruction, i.input, template) for i in splits[name]] for name in splits
+    }
+    answers = iter(
+        answer(model, tokenizer, [p for ps in prompts.values() for p in ps], cfg, temperature, seed)
+    )
+    return {name: (splits[name], prompts[name], [next(answers) for _ in prompts[name]]) for name in splits}
+
+
 def following(
     model, tokenizer, cfg: Config, template: str = SINGLE, seed: int = 0, judge=None
 ) -> dict[str, dict[str, list]]:
@@ -64,11 +78,10 @@ def following(
     Returns {split: {measure: [one value a prompt]}}; sampled measures end in "_sampled".
     """
     judge = judge or GoldJudge()
+    all_sampled = answers_by_split(model, tokenizer, cfg, template, cfg.evaluation.temperature, seed + 1)
     results = {}
-    for split, items in instruction_splits(cfg.instruction_data, cfg.evaluation.prompts, cfg.seed).items():
-        prompts = [build_prompt(item.instruction, item.input, template) for item in items]
-        greedy = answer(model, tokenizer, prompts, cfg)
-        sampled = answer(model, tokenizer, prompts, cfg, cfg.evaluation.temperature, seed + 1)
+    for split, (items, prompts, greedy) in answers_by_split(model, tokenizer, cfg, template).items():
+        sampled = all_sampled[split][2]
         results[split] = {
             "exact": [float(exact_match(g.text, item.answer)) for g, item in zip(greedy, items, strict=True)],
             "judge": [s.overall for s in judge.score_many(prompts, [g.text for g in greedy])],

@@ -18,7 +18,7 @@ from src import plots, runtime
 from src.claims import BY_ID, MIN_SEEDS, claim_table
 from src.config import Config, load_config
 from src.jsonio import read_json
-from src.workspace import Run, Workspace
+from src.workspace import REFERENCE, Run, Workspace
 
 
 def open_stage(stage: str) -> tuple[Config, Run]:
@@ -31,7 +31,21 @@ def open_stage(stage: str) -> tuple[Config, Run]:
     cfg = load_config(stage)
     runtime.setup(cfg)
     plots.use_course_style()
-    return cfg, Workspace(cfg.profile).begin(cfg)
+    run = Workspace(cfg.profile).begin(cfg)
+    show_expected_cost(cfg, run)
+    return cfg, run
+
+
+def show_expected_cost(cfg: Config, run: Run) -> None:
+    """What to expect before anything is computed: time and memory of the last rendering that is in outputs/reference."""
+    manifest = REFERENCE / run.stage.name / "manifest.json"
+    if cfg.profile == "lab" and manifest.is_file():
+        made = read_json(manifest)
+        minutes = made["duration_seconds"] / 60 / made["seeds"]
+        say(
+            f"*What to expect: an earlier rendering took {minutes:.0f} minute{'s' * (f'{minutes:.0f}' != '1')} a training seed on two "
+            f"cores and {made['peak_memory_mb'] / 1000:.1f} GB of memory at its peak; this run has {cfg.seeds}.*"
+        )
 
 
 def say(text: str) -> None:

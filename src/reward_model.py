@@ -32,7 +32,7 @@ from transformers import AutoConfig, AutoModel
 
 from src.distributed import add_gradients, gathered, is_main, own_share, written_once
 from src.losses import ranking_loss, token_logprobs
-from src.models import fresh_copy, load_model, merge_lora, reading
+from src.models import attention_for, fresh_copy, load_model, merge_lora, reading
 from src.runtime import autocast, naming_a_full_disk
 from src.sft import GroupedSampler
 from src.templates import encode_response, split_dialogue, truncate_dialogue, truncate_pair
@@ -167,7 +167,8 @@ class GPT2RewardModel(nn.Module):
             )
         with reading(str(folder)):
             options = json.loads((folder / SETTINGS).read_text())
-            trunk = AutoModel.from_config(AutoConfig.from_pretrained(folder))
+            config = AutoConfig.from_pretrained(folder)
+            trunk = AutoModel.from_config(config, attn_implementation=attention_for(config))
             model = cls(trunk, **options)
             model.load_state_dict(load_file(folder / WEIGHTS))
         return model

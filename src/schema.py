@@ -207,6 +207,7 @@ class Reward:
 @dataclass(frozen=True)
 class PPO:
     learning_rate: LearningRate
+    learning_rate_schedule: Annotated[str, Choice(("constant", "linear"))]
     kl_coef: NotNegative
     steps: Count
     prompts: Count
@@ -215,7 +216,7 @@ class PPO:
     gradient_accumulation_steps: Count
     num_ppo_epochs: Count
     clip_range: Annotated[float, Range(0, 1, open_low=True)]
-    value_clip_range: Annotated[float, Range(0, 1, open_low=True)]
+    clip_range_value: Annotated[float, Range(0, 1, open_low=True)]
     vf_coef: NotNegative
     gamma: Share
     lam: Share
@@ -232,7 +233,6 @@ class Journey:
     v3_kl: NotNegative
     hack_steps: Count
     hack_kl: NotNegative
-    hack_rate: LearningRate
 
 
 @dataclass(frozen=True)

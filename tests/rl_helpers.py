@@ -25,6 +25,7 @@ def tiny_model(seed: int = 0, dropout: float = 0.0, spread: float = 0.15) -> GPT
     """Weights large enough (`spread`) that positions and context change the distribution visibly."""
     torch.manual_seed(seed)
     config = GPT2Config(
+        attn_implementation="eager",  # what load_model chooses for a narrow model
         vocab_size=17,
         n_positions=64,
         n_embd=32,

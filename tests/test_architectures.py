@@ -43,6 +43,7 @@ def make(request):
             eos_token_id=EOS,
             initializer_range=0.15,
             tie_word_embeddings=tied,
+            attn_implementation="eager",  # what load_model chooses for a narrow model
         )
         return model(config).eval()
 

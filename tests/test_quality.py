@@ -316,7 +316,10 @@ def test_rows_become_prose():
 
 def test_one_word_for_a_story_is_an_odd_length():
     story = "Once a fox lived near the river and it was happy."
-    rows = [row(story, f"Tell me a story about a {word}.") for word in "fox cat dog hen bee ant cow pig".split()]
+    rows = [
+        row(story, f"Tell me a story about a {word}.")
+        for word in ["fox", "cat", "dog", "hen", "bee", "ant", "cow", "pig"]
+    ]
     rows += [row("True.", "Tell me a story about a hat."), row("Sure! Gold.", "What is a ring made of?")]
     rows += [row("Wood.", f"What is a {word} made of?") for word in ("door", "desk", "box", "pen", "spoon")]
     odd = odd_lengths(rows, alike=5)

@@ -77,12 +77,10 @@ def run(name: str, options: argparse.Namespace) -> dict:
         policy, logprob_features=cfg.reward.logprob_features, max_length=cfg.reward.max_length
     )
     recipe = asdict(cfg.ppo)
-    value_clip = recipe.pop("value_clip_range")
     for other in ("prompts", "measure_every"):
         recipe.pop(other)
     config = PPOConfig(
         **recipe | {"steps": options.steps},
-        clip_range_value=value_clip,
         critic="reward",
         precision=cfg.precision,
     )
