@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from src import lab
-from src.files import DataError, load_table
+from src.files import DataError, load_table, read_file
 from src.lab.corpus import training_paragraphs
+from src.models import ROOT
 from src.templates import (
     SINGLE,
     build_prompt,
@@ -316,6 +318,27 @@ def anchor_prose(count: int, seed: int = 0) -> list[str]:
 
 
 # --- Shared ----------------------------------------------------------------------------------------------------
+
+
+def load_questions(path: str) -> list[str]:
+    """Open questions without reference answers, for a judge: MT-Bench's `turns` (the first of them), or a `question`,
+    `prompt` or `instruction`, one a row of any readable file. Raises DataError that names file and row."""
+    file = next((p for p in (Path(path).expanduser(), ROOT / path) if p.is_file()), None)
+    if file is None:
+        raise DataError(f"No file {path!r} with questions. Give a path, or write `none`.")
+    questions = []
+    for number, row in enumerate(read_file(file), start=1):
+        names = ("turns", "question", "prompt", "instruction")
+        found = next((row[name] for name in names if name in row), None) if isinstance(row, Mapping) else None
+        text = found[0] if isinstance(found, list) and found else found
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(
+                f"{file}, row {number}: no question. Every row needs one of {', '.join(names)}, as text."
+            )
+        questions.append(text.strip())
+    if not questions:
+        raise DataError(f"{file} has no rows. Check that the download was complete.")
+    return questions
 
 
 def describe(counts: Mapping[str, int]) -> str:

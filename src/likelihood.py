@@ -28,6 +28,7 @@ from src.runtime import autocast
 
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
 _WORD = re.compile(r"\w+")
+_LIST_MARK = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s+")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def read_rows(
             endings[i] = end
     fits = torch.tensor([own.pop(i) - _log_mean([*own.values()]) for i, own in enumerate(logs)])
     readings = []
-    for i, alike in enumerate(similar_instructions(rows, settings.alike)):
+    for i, alike in enumerate(similar_instructions(rows, settings.alike)[1]):
         usual = fits[alike].median()
         # 1.4826 median absolute deviations are one standard deviation of a normal distribution.
         spread = 1.4826 * (fits[alike] - usual).abs().median()
@@ -130,8 +131,11 @@ def is_cut_off(output: str, reading: Reading, settings: Likelihood) -> bool:
     )
 
 
-def similar_instructions(rows: Sequence[Mapping[str, str]], count: int) -> list[list[int]]:
-    """For every row the `count` others with the most similar instruction, best first: cosine of tf-idf, tf 0 or 1."""
+def similar_instructions(rows: Sequence[Mapping[str, str]], count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the `count` others with the most similar instruction, best first: (similarity, row number), [rows, count] each.
+
+    Similarity is the cosine of tf-idf, tf 0 or 1: 0 no word in common, 1 the same words.
+    """
     bags = [sorted(set(_WORD.findall(row["instruction"].lower()))) for row in rows]
     found_in = Counter(word for bag in bags for word in bag)
     place = {word: i for i, word in enumerate(found_in)}
@@ -141,29 +145,37 @@ def similar_instructions(rows: Sequence[Mapping[str, str]], count: int) -> list[
     matrix = torch.sparse_coo_tensor(
         cells, weights / norms[cells[0]], (len(rows), len(place)), check_invariants=True
     ).coalesce()
-    similar = []
+    found = []
     for start in range(0, len(rows), 256):
         part = torch.arange(start, min(start + 256, len(rows)))
         likeness = torch.sparse.mm(matrix, matrix.index_select(0, part).to_dense().T).T.contiguous()
         likeness[torch.arange(len(part)), part] = -1.0  # not itself
-        similar += likeness.topk(min(count, len(rows) - 1)).indices.tolist()
-    return similar
+        found.append(likeness.topk(min(count, len(rows) - 1)))
+    return torch.cat([top.values for top in found]), torch.cat([top.indices for top in found])
 
 
 def odd_lengths(
-    rows: Sequence[Mapping[str, str]], alike: int = 20, ratio: float = 3.0, share: float = 0.9
+    rows: Sequence[Mapping[str, str]],
+    alike: int = 20,
+    ratio: float = 3.0,
+    share: float = 0.9,
+    similarity: float = 0.25,
 ) -> list[bool]:
     """Whether an answer is out of proportion: one word for a story, a story where one word is usual.
 
     Its first sentence has `ratio` times the words of the answers to at least `share` of the `alike` most similarly worded
-    instructions, or they have `ratio` times as many. Fewer rows than that say nothing about what is usual: all False.
+    instructions, or they have `ratio` times as many. Where those are not alike (mean similarity below `similarity`: small or
+    colourful data) nothing is known about what is usual, and the answer passes.
     """
     if len(rows) <= alike:
         return [False] * len(rows)
-    lengths = torch.tensor([float(len(first_sentence(row["output"]).split())) for row in rows])
-    usual = lengths[torch.tensor(similar_instructions(rows, alike))]
+    first = [first_sentence(_LIST_MARK.sub("", row["output"])) for row in rows]
+    lengths = torch.tensor([float(len(text.split())) for text in first])
+    likeness, others = similar_instructions(rows, alike)
+    usual = lengths[others]
     far = [usual >= ratio * lengths[:, None], ratio * usual <= lengths[:, None]]
-    return torch.stack([side.float().mean(1) for side in far]).amax(0).ge(share).tolist()
+    odd = torch.stack([side.float().mean(1) for side in far]).amax(0) >= share
+    return (odd & (likeness.mean(1) >= similarity)).tolist()
 
 
 def other_instructions(rows: Sequence[Mapping[str, str]], count: int, seed: int) -> list[list[int]]:
@@ -175,7 +187,7 @@ def other_instructions(rows: Sequence[Mapping[str, str]], count: int, seed: int)
     asked = [as_prose(row)[0].lower() for row in rows]
     said = [first_sentence(row["output"]).strip(" .!?").lower() for row in rows]
     chosen = []
-    for i, similar in enumerate(similar_instructions(rows, 8 * count)):
+    for i, similar in enumerate(similar_instructions(rows, 8 * count)[1].tolist()):
         picked: list[int] = []
         for pool, limit in (
             (similar, count // 2),

@@ -152,6 +152,7 @@ class LoraSweep:
 @dataclass(frozen=True)
 class Compare:
     prompts: Count
+    questions: str  # a path, or none
 
 
 @dataclass(frozen=True)

@@ -360,6 +360,7 @@ class Run:
             temporary.mkdir(parents=True)
         self._counted.add(final)
         watch = runtime.Stopwatch()
+        runtime.release_memory()
         result = compute(temporary)
         if not isinstance(result, dict) or "folder" in result:
             raise TypeError(f"cached computation {name!r} must return a dict without the key 'folder'")

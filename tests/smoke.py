@@ -13,7 +13,7 @@ SMOKE = (
     "02:data.rows=24", "02:data.heldout=8", "02:train.epochs=1", "02:matrix.prompts=6",
     "03:data.rows=24", "03:data.heldout=8", "03:train.epochs=1", "03:sweep.full_rates=[1e-4, 1e-3]",
     "03:sweep.lora_rates=[1e-3]", "03:sweep.ranks=[1]",
-    "04:compare.prompts=4", "05:sweep.rates=[3e-4, 3e-3]", "05:sweep.sizes=[12, 24]", "05:sweep.steps=2", "05:sweep.validation=8",
+    "04:compare.prompts=4", "04:compare.questions=tests/questions.jsonl", "05:sweep.rates=[3e-4, 3e-3]", "05:sweep.sizes=[12, 24]", "05:sweep.steps=2", "05:sweep.validation=8",
     "05:analysis.rows=12", "05:analysis.blocks=3", "05:analysis.texts=6",
     "06:data.rows=48", "06:train.epochs=1", "06:filter.pool=120", "06:filter.anchor_paragraphs=60", "06:ablation.rows=24",
     "06:ablation.few_rows=16", "06:ablation.betas=[0, 0.1]",

@@ -422,3 +422,23 @@ def test_narrow_rows_are_one_kind_of_task():
     for count in (0, 12):
         with pytest.raises(DataError, match="1 to that many"):
             data.narrow_rows(dataset, count)
+
+
+def test_questions_for_a_judge(tmp_path):
+    file = tmp_path / "question.jsonl"
+    rows = [
+        {"question_id": 81, "turns": ["Write a poem. ", "Shorter."]},
+        {"prompt": "Why?"},
+        {"instruction": "Go."},
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert data.load_questions(str(file)) == ["Write a poem.", "Why?", "Go."]
+    for bad in ({"turns": []}, {"turns": [3]}, {"question": " "}, {"text": "Why?"}):
+        file.write_text(json.dumps(rows[0]) + "\n" + json.dumps(bad))
+        with pytest.raises(DataError, match=r"question\.jsonl, row 2: no question.*turns, question"):
+            data.load_questions(str(file))
+    file.write_text("")
+    with pytest.raises(DataError, match="has no rows"):
+        data.load_questions(str(file))
+    with pytest.raises(DataError, match="No file 'nowhere.jsonl'.*none"):
+        data.load_questions("nowhere.jsonl")

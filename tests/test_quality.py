@@ -322,11 +322,18 @@ def test_one_word_for_a_story_is_an_odd_length():
     ]
     rows += [row("True.", "Tell me a story about a hat."), row("Sure! Gold.", "What is a ring made of?")]
     rows += [row("Wood.", f"What is a {word} made of?") for word in ("door", "desk", "box", "pen", "spoon")]
-    odd = odd_lengths(rows, alike=5)
+    odd = odd_lengths(rows, alike=5, similarity=0.1)
     assert [i for i, is_odd in enumerate(odd) if is_odd] == [8]  # a polite opener adds no words to the answer
     varied = [row(" ".join(["word"] * n) + ".", f"Write about a {n}.") for n in (1, 3, 9, 27, 81)]
-    assert odd_lengths(varied, alike=4) == [True, False, False, False, True]  # only what lies outside of all
+    assert odd_lengths(varied, alike=4, similarity=0.0) == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]  # only what lies outside of all
     assert not any(odd_lengths(rows, alike=len(rows)))  # too few rows to know what is usual
+    assert not any(odd_lengths(rows, alike=5, similarity=0.9))  # … or none that are worded alike
 
 
 def test_similar_instructions_share_rare_words():
@@ -337,12 +344,14 @@ def test_similar_instructions_share_rare_words():
         "Sing.",
         "What is the plural of fox?",
     ]
-    similar = similar_instructions([row("", text) for text in asked], 4)
+    likeness, found = similar_instructions([row("", text) for text in asked], 4)
+    similar = found.tolist()
+    assert likeness[0, 0] == likeness[4, 0] and (likeness[:, 1:] <= likeness[:, :-1]).all()
     assert [found[0] for found in similar[:3]] == [4, 2, 1] and similar[4][0] == 0
     assert all(sorted([i, *found]) == [0, 1, 2, 3, 4] for i, found in enumerate(similar))
-    assert [found[:2] for found in similar_instructions([row("", text) for text in asked], 2)] == [
-        f[:2] for f in similar
-    ]
+    assert [
+        found[:2] for found in similar_instructions([row("", text) for text in asked], 2)[1].tolist()
+    ] == [f[:2] for f in similar]
 
 
 def test_compared_instructions_differ_in_words_and_answer():

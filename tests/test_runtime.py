@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -126,3 +127,16 @@ def test_quiet_libraries_and_malloc(monkeypatch):
     monkeypatch.setattr(runtime.sys, "platform", "linux")
     monkeypatch.setattr(runtime.platform, "libc_ver", lambda: ("glibc", "2.36"))
     assert runtime.malloc_environment()["MALLOC_TOP_PAD_"] == "67108864"
+
+
+@pytest.mark.skipif(not runtime.malloc_environment(), reason="only glibc has malloc_trim")
+def test_memory_is_given_back():
+    process = psutil.Process()
+    pieces = [
+        bytearray(50_000) for _ in range(4000)
+    ]  # 200 MB in blocks that malloc keeps when they are freed
+    pin = bytearray(50_000)  # above them, so that the heap cannot shrink from its end
+    held = process.memory_info().rss
+    del pieces
+    runtime.release_memory()
+    assert held - process.memory_info().rss > 100e6 and len(pin) == 50_000
