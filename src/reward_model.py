@@ -96,7 +96,12 @@ class GPT2RewardModel(nn.Module):
         """
         with autocast(precision):
             hidden = self.trunk(input_ids=input_ids, use_cache=False).last_hidden_state
-        hidden = hidden.float()
+        return self.read(hidden.float(), input_ids, lengths, prompt_lengths)
+
+    def read(
+        self, hidden: Tensor, input_ids: Tensor, lengths: Tensor, prompt_lengths: Tensor | None = None
+    ) -> Tensor:
+        """Scores [B] from the trunk's hidden states [B, L, d] of such rows."""
         rows = torch.arange(len(lengths))
         raw = self.reward_head(hidden[rows, lengths - 1])[:, 0]
         if self.logprob_features:
@@ -242,11 +247,57 @@ def shuffled_labels(pairs: Sequence[Mapping[str, str]], seed: int = 0) -> list[d
 
 
 def _forward(model: GPT2RewardModel, rows: Sequence[tuple[list[int], list[int]]], precision: str) -> Tensor:
-    """Scores [B] of (prompt, response) token rows: the one path that training, evaluation and PPO share."""
+    """Scores [B] of (prompt, response) token rows: the path that evaluation and PPO share."""
     lengths = torch.tensor([len(prompt) + len(response) for prompt, response in rows])
     width = int(lengths.max())
     ids = torch.tensor([p + r + [0] * (width - len(p) - len(r)) for p, r in rows])
     return model(ids, lengths, torch.tensor([len(prompt) for prompt, _ in rows]), precision)
+
+
+def score_pairs(
+    model: GPT2RewardModel, pairs: Sequence[EncodedPair], precision: str = "fp32"
+) -> tuple[Tensor, Tensor]:
+    """Scores [B] of the chosen and of the rejected answers, the same as of two separate rows for little more than half of
+    their tokens: prompt, chosen and rejected answer stand in one row, so the prompt is read once. The rejected answer takes
+    the positions after the prompt and does not see the chosen one.
+    """
+    prompt, chosen, rejected = (
+        torch.tensor([len(getattr(pair, part)) for pair in pairs])
+        for part in ("prompt", "chosen", "rejected")
+    )
+    width = int((prompt + chosen + rejected).max())
+    rows = [pair.prompt + pair.chosen + pair.rejected for pair in pairs]
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    column = torch.arange(width)
+    second = column >= (prompt + chosen)[:, None]  # [B, L]: the rejected answer, and the padding behind it
+    first = (column >= prompt[:, None]) & ~second
+    positions = column - chosen[:, None] * second
+    visible = column <= column[:, None]  # [query, key]
+    visible = visible & ~(second[:, :, None] & first[:, None, :])
+    config = model.trunk.config
+    if (
+        config._attn_implementation == "eager"
+    ):  # adds the mask to the attention weights; the fused kernel takes it as it is
+        visible = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+    with autocast(precision):
+        hidden = model.trunk(
+            input_ids=ids,
+            attention_mask=visible[:, None],
+            position_ids=positions.clamp(
+                max=config.max_position_embeddings - 1
+            ),  # only padding can lie beyond
+            use_cache=False,
+        ).last_hidden_state.float()
+
+    def of(
+        answer: Tensor, gap: Tensor
+    ) -> Tensor:  # as rows of prompt + this answer, which begins `gap` columns late
+        here = torch.arange(int((prompt + answer).max()))
+        place = (here + gap[:, None] * (here >= prompt[:, None])).clamp(max=width - 1)
+        states = hidden.gather(1, place[..., None].expand(-1, -1, hidden.shape[-1]))
+        return model.read(states, ids.gather(1, place), prompt + answer, prompt)
+
+    return of(chosen, torch.zeros_like(chosen)), of(rejected, chosen)
 
 
 # --- Training --------------------------------------------------------------------------------------------------
@@ -275,7 +326,7 @@ class RewardSettings:
 @dataclass
 class RewardResult:
     """`history`: one dict an optimiser step (step, loss, accuracy, margin, grad_norm, learning_rate); `dropped`: rows
-    left out by reason; `pairs`, `tokens` (both answers, without padding) and `seconds` of the whole run."""
+    left out by reason; `pairs`, `tokens` (prompt and both answers, without padding) and `seconds` of the whole run."""
 
     history: list[dict[str, float]]
     dropped: dict[str, list[int]]
@@ -302,7 +353,7 @@ def train_reward_model(
     started = time.perf_counter()
     model.max_length = min(settings.max_length, model.trunk.config.max_position_embeddings)
     encoded, dropped = encode_pairs(tokenizer, pairs, model.max_length)
-    lengths = [len(p.prompt) + max(len(p.chosen), len(p.rejected)) for p in encoded]
+    lengths = [len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded]
     sampler = GroupedSampler(lengths, settings.batch_size, settings.seed)
     total = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
     rates = {
@@ -353,20 +404,19 @@ def train_reward_model(
             if progress and is_main():
                 row = history[-1]
                 progress(row["step"], total, f"loss {row['loss']:.3f} · accuracy {row['accuracy']:.0%}")
-    tokens = settings.epochs * sum(2 * len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded)
+    tokens = settings.epochs * sum(len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded)
     return RewardResult(history, dropped, len(encoded), tokens, time.perf_counter() - started)
 
 
 def _ranking_step(
     model: GPT2RewardModel, batch: list[EncodedPair], settings: RewardSettings
 ) -> tuple[float, Tensor]:
-    """Gradient of the mean loss over `batch`, in pieces; chosen and rejected of a piece share one forward pass."""
-    batch = sorted(batch, key=lambda p: len(p.prompt) + max(len(p.chosen), len(p.rejected)))
+    """Gradient of the mean loss over `batch`, in pieces of similar length."""
+    batch = sorted(batch, key=lambda p: len(p.prompt) + len(p.chosen) + len(p.rejected))
     own, total, margins = own_share(batch), 0.0, []
     for start in range(0, len(own), settings.micro_batch_size):
         piece = own[start : start + settings.micro_batch_size]
-        rows = [(p.prompt, p.chosen) for p in piece] + [(p.prompt, p.rejected) for p in piece]
-        chosen, rejected = _forward(model, rows, settings.precision).chunk(2)
+        chosen, rejected = score_pairs(model, piece, settings.precision)
         loss = ranking_loss(chosen, rejected, settings.margin, settings.centre) * (len(piece) / len(batch))
         loss.backward()
         total += loss.item()

@@ -219,6 +219,7 @@ class PPO:
     clip_range: Annotated[float, Range(0, 1, open_low=True)]
     clip_range_value: Annotated[float, Range(0, 1, open_low=True)]
     vf_coef: NotNegative
+    critic: Annotated[str, Choice(("shared", "reward"))]
     gamma: Share
     lam: Share
     max_new_tokens: Count

@@ -11,6 +11,7 @@ from src.losses import ranking_loss
 from src.models import ModelError, attach_lora
 from src.reward_model import (
     LOGPROB_FLOOR,
+    EncodedPair,
     GPT2RewardModel,
     RewardSettings,
     accuracy,
@@ -23,6 +24,7 @@ from src.reward_model import (
     reward_function,
     score,
     score_ids,
+    score_pairs,
     shuffled_labels,
     train_reward_model,
     wilson_interval,
@@ -396,6 +398,40 @@ def test_untied_head_has_no_logprob_features():
     model.config.tie_word_embeddings = False
     with pytest.raises(ValueError, match="tied"):
         GPT2RewardModel(model, logprob_features=True)
+
+
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_pairs_in_one_row_score_as_two_rows(features, attention):
+    """The rejected answer must neither see the chosen one nor stand at other positions; nor may padding matter."""
+    source = tiny_model()
+    source.set_attn_implementation(attention)
+    model = GPT2RewardModel(source, logprob_features=features)
+    if features:
+        model.logprob_weights.data = torch.tensor([0.7, -0.3])
+    pairs = [
+        EncodedPair([6, 7, 8], [9, EOS], [5, 6, 7, 8, 9, EOS], 0),
+        EncodedPair([5], [6, 7, 8, 9, 10, 11, EOS], [EOS], 1),
+        EncodedPair([5, 6] * 14, [7] * 29 + [EOS], [8] * 30, 2),  # together longer than the context of 64
+    ]
+    chosen, rejected = score_pairs(model, pairs)
+    apart = [
+        score_ids(model, [(p.prompt, getattr(p, side)) for p in pairs]) for side in ("chosen", "rejected")
+    ]
+    assert torch.allclose(chosen, apart[0], atol=1e-5) and torch.allclose(rejected, apart[1], atol=1e-5)
+    grads = []
+    for scores in (
+        lambda: score_pairs(model, pairs),
+        lambda: [
+            torch.cat([model(torch.tensor([p.prompt + getattr(p, side)]), torch.tensor([len(p.prompt + getattr(p, side))]), torch.tensor([len(p.prompt)])) for p in pairs])
+            for side in ("chosen", "rejected")
+        ],
+    ):  # fmt: skip
+        model.zero_grad()
+        ranking_loss(*scores()).backward()
+        grads.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert len(grads[0]) == len(grads[1])
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*grads, strict=True))
 
 
 # --- Evaluation -----------------------------------------------------------------------------------------------------------

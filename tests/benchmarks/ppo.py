@@ -3,7 +3,7 @@
     python -m tests.benchmarks.ppo --data hh_rlhf.jsonl.gz --steps 3 --tokenizer models/gpt2
 
 GPT-2-124M's shape with random weights and the settings of notebook 07's gpt2 profile: 16 prompts of real HH dialogues, 48 new
-tokens, four networks (policy, reference, reward model, and a critic that is a copy of the reward model). Random weights hardly
+tokens, three networks (policy, reference, reward model; a fourth with `--set ppo.critic=reward`). Random weights hardly
 ever say EOS, so every answer has the full length: the dearest case. TRL has no PPO to compare with. Run by hand; nothing is
 asserted. `--set ppo.batch_size=4` and the like change a setting of the notebook.
 """
@@ -81,7 +81,6 @@ def run(name: str, options: argparse.Namespace) -> dict:
         recipe.pop(other)
     config = PPOConfig(
         **recipe | {"steps": options.steps},
-        critic="reward",
         precision=cfg.precision,
     )
     steps, drawn = [], []
@@ -100,14 +99,20 @@ def run(name: str, options: argparse.Namespace) -> dict:
         steps.append({"seconds": seconds, **phases, "prompt_tokens": asked, "response_tokens": said})
         times[-1] = time.perf_counter()  # what this function took is not part of the next step
 
-    trainer = PPOTrainer(policy, reference, scored, tokenizer, prompts, config, critic=reward)
+    trainer = PPOTrainer(
+        policy,
+        reference,
+        scored,
+        tokenizer,
+        prompts,
+        config,
+        critic=reward if config.critic == "reward" else None,
+    )
     times = [time.perf_counter()]
     trainer.train(on_step=stamp)
     return {
         "seconds": statistics.mean(step["seconds"] for step in steps),
-        "flops": statistics.mean(
-            needed(s["prompt_tokens"], s["response_tokens"], config.num_ppo_epochs) for s in steps
-        ),
+        "flops": statistics.mean(needed(s["prompt_tokens"], s["response_tokens"], config) for s in steps),
         "steps": steps,
         "batch": config.batch_size,
         "new_tokens": config.max_new_tokens,
@@ -115,11 +120,15 @@ def run(name: str, options: argparse.Namespace) -> dict:
     }
 
 
-def needed(prompt_tokens: int, response_tokens: int, epochs: int) -> float:
-    """Operations of a step: sampling, old and reference pass with head, reward model and critic without, the updates."""
-    tokens = prompt_tokens + response_tokens
-    forward = 3 * common.flops(tokens, response_tokens, factor=2) + 2 * common.flops(tokens, factor=2)
-    return forward + epochs * (common.flops(tokens, response_tokens) + common.flops(tokens))
+def needed(prompt_tokens: int, response_tokens: int, config) -> float:
+    """Operations of a step: sampling, old and reference pass with head, reward model and own critic without, the updates."""
+    tokens, critics = prompt_tokens + response_tokens, int(config.critic == "reward")
+    forward = 3 * common.flops(tokens, response_tokens, factor=2) + (1 + critics) * common.flops(
+        tokens, factor=2
+    )
+    return forward + config.num_ppo_epochs * (
+        common.flops(tokens, response_tokens) + critics * common.flops(tokens)
+    )
 
 
 if __name__ == "__main__":

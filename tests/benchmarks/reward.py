@@ -66,7 +66,8 @@ def run(name: str, options: argparse.Namespace) -> dict:
         result = {"seconds": trained.seconds, "losses": [row["loss"] for row in trained.history]}
     else:
         result = run_stock(model, tokenizer, encoded, settings, name == "stock-best")
-    tokens = sum(2 * len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded)
+    prompts = 1 if name == "ours" else 2  # ours reads the prompt of a pair once
+    tokens = sum(prompts * len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded)
     return result | {"rows": len(encoded), "tokens": tokens, "flops": common.flops(tokens)}
 
 
@@ -79,7 +80,9 @@ def run_stock(ours, tokenizer, encoded, settings, best: bool) -> dict:
 
     from src.sft import GroupedSampler
 
-    lengths = [len(p.prompt) + max(len(p.chosen), len(p.rejected)) for p in encoded]
+    lengths = [
+        len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded
+    ]  # the order in which ours reads
     ordered = [encoded[i] for i in GroupedSampler(lengths, settings.batch_size, settings.seed)]
     rows = [{"chosen_ids": p.prompt + p.chosen, "rejected_ids": p.prompt + p.rejected} for p in ordered]
     ours.trunk.config.num_labels = 1
