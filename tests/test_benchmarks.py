@@ -9,6 +9,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from src import lab
+from src.ppo import PPOConfig
 from tests.benchmarks import __main__ as together
 from tests.benchmarks import common, dpo, kl, ppo, reward, sft
 
@@ -197,7 +198,10 @@ def test_operations_are_those_of_gpt2():
     assert sum(p.numel() for p in model.transformer.h.parameters()) == common.TRUNK
     assert model.lm_head.weight.numel() == common.HEAD
     assert common.flops(10, 3, factor=2) == 2 * (10 * common.TRUNK + 3 * common.HEAD)
-    assert ppo.needed(5, 3, epochs=2) == (6 + 4 + 24) * 8 * common.TRUNK + (6 + 12) * 3 * common.HEAD
+    head = (6 + 12) * 3 * common.HEAD
+    own, shared = (PPOConfig(num_ppo_epochs=2, critic=critic) for critic in ("reward", "shared"))
+    assert ppo.needed(5, 3, own) == (6 + 4 + 24) * 8 * common.TRUNK + head
+    assert ppo.needed(5, 3, shared) == (6 + 2 + 12) * 8 * common.TRUNK + head
 
 
 # --- All together ------------------------------------------------------------------------------------------------
