@@ -66,9 +66,9 @@ def run(name: str, options: argparse.Namespace) -> dict:
         result = {"seconds": trained.seconds, "losses": [row["loss"] for row in trained.history]}
     else:
         result = run_stock(model, tokenizer, encoded, settings, name == "stock-best")
-    prompts = 1 if name == "ours" else 2  # ours reads the prompt of a pair once
-    tokens = sum(prompts * len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded)
-    return result | {"rows": len(encoded), "tokens": tokens, "flops": common.flops(tokens)}
+    tokens = sum(2 * len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded)  # of the data
+    read = tokens - sum(len(p.prompt) for p in encoded) * (name == "ours")  # which reads a prompt once
+    return result | {"rows": len(encoded), "tokens": tokens, "flops": common.flops(read)}
 
 
 def run_stock(ours, tokenizer, encoded, settings, best: bool) -> dict:
