@@ -60,10 +60,10 @@ class Lab:
     def cloze(self, model) -> float:
         return float(np.mean(cloze_hits(model, self.tokenizer, self.probes)))
 
-    def answers(self, model, tasks, temperature=0.0):
+    def answers(self, model, tasks, temperature=0.0, tokens=32):
         prompts = [build_prompt(t.instruction, t.input) for t in tasks]
         return prompts, generate(
-            model, self.tokenizer, prompts, max_new_tokens=32, temperature=temperature, seed=1
+            model, self.tokenizer, prompts, max_new_tokens=tokens, temperature=temperature, seed=1
         )
 
     def exact(self, model, split: str, kinds: tuple[str, ...]) -> float:
@@ -77,7 +77,10 @@ class Lab:
         return float(np.mean([lab.gold_score(p, g.text).total for p, g in zip(prompts, found, strict=True)]))
 
     def loop_rate(self, model) -> float:
-        _, found = self.answers(model, lab.evaluation_tasks("new fact", self.prompts))
+        tasks = lab.evaluation_tasks("new fact", self.prompts)
+        _, found = self.answers(
+            model, tasks, tokens=64
+        )  # an answer that never ends needs room to run in circles
         return float(np.mean([loops(g.text) for g in found]))
 
 
@@ -101,11 +104,11 @@ def narrow_forgetting(world: Lab, seed: int) -> dict[str, float]:
 
 
 def loops_without_eos(world: Lab, seed: int) -> dict[str, float]:
-    """The same run with and without EOS among the labels."""
-    rows = instruction_pool(200, seed, 0.0)
+    """The same run with and without EOS among the labels: 22 rows, seen 18 times at a high rate (as in notebook 05)."""
+    rows = instruction_pool(22, seed, 0.0)
     rate = {
         eos: world.loop_rate(
-            world.train(rows, epochs=3, learning_rate=1e-3, learn_eos=eos, batch_size=16, seed=seed)
+            world.train(rows, epochs=18, learning_rate=3e-3, learn_eos=eos, batch_size=8, seed=seed)
         )
         for eos in (True, False)
     }
