@@ -372,13 +372,16 @@ def frontier(
         line = "-" if connect else "none"  # an empty format string would mean the default line
         axes.plot(x, y, linestyle=line, color=colour, marker=marker, markersize=5, label=name)
         if x_error.any() or y_error.any():
-            axes.errorbar(x, y, x_error, y_error, fmt="none", ecolor=colour, elinewidth=1.2, alpha=0.6)
+            axes.errorbar(
+                x, y, xerr=x_error, yerr=y_error, fmt="none", ecolor=colour, elinewidth=1.2, alpha=0.6
+            )
         for place, point in enumerate(points[name]):
             if len(point) > 2:
                 axes.annotate(
                     str(point[2]),
                     (x[place], y[place]),
-                    xytext=((5, 4), (-5, 4), (5, -10))[number % 3],  # notes of different lines keep apart
+                    # notes of different lines keep apart, and so do those of neighbours on one line
+                    xytext=((5, 4 + 9 * (place % 2)), (-5, 4 + 9 * (place % 2)), (5, -10))[number % 3],
                     ha=("left", "right", "left")[number % 3],
                     textcoords="offset points",
                     fontsize=8,

@@ -168,6 +168,13 @@ def test_frontier_keeps_the_order_and_writes_the_notes():
     assert [text.get_text() for text in axes.texts] == ["start", "4"]
 
 
+def test_frontier_bars_are_the_intervals_of_their_own_axis():
+    axes = plots.frontier({"a": [((1.0, 2.0, 4.0), (0.5, 0.6, 0.65))]}, xlabel="x", ylabel="y").axes[0]
+    across, up = (bars.get_segments()[0] for bars in axes.containers[0].lines[2])
+    np.testing.assert_allclose(across, [[1.0, 0.6], [4.0, 0.6]])
+    np.testing.assert_allclose(up, [[2.0, 0.5], [2.0, 0.65]])
+
+
 def test_calibration_has_its_diagonal_and_intervals():
     axes = FIGURES["calibration"]().axes[0]
     diagonal = axes.lines[0].get_xydata()
