@@ -271,6 +271,7 @@ class Run:
     ):
         self.workspace, self.stage, self.cfg = workspace, stage, cfg
         self._lock, self._watch = lock, runtime.Stopwatch()
+        self._reused_peak = 0  # and the peak of the processes that made them
         self._reused_seconds = 0.0  # what the cached computations took when they were made …
         self._counted: set[Path] = set()  # … each of them once
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -347,7 +348,9 @@ class Run:
         try:
             result = read_json(final / "result.json")
             if final not in self._counted:
-                self._reused_seconds += read_json(final / "seconds.json")["seconds"]
+                cost = read_json(final / "seconds.json")
+                self._reused_seconds += cost["seconds"]
+                self._reused_peak = max(self._reused_peak, cost.get("peak_memory_mb", 0))
                 self._counted.add(final)
             return result | {"folder": final}
         except JSONFileError:
@@ -366,7 +369,8 @@ class Run:
             raise TypeError(f"cached computation {name!r} must return a dict without the key 'folder'")
         with _writing(temporary):
             write_json(temporary / "params.json", params)
-            write_json(temporary / "seconds.json", {"seconds": watch.seconds})
+            cost = {"seconds": watch.seconds, "peak_memory_mb": round(runtime.peak_memory_mb())}
+            write_json(temporary / "seconds.json", cost)
             write_json(temporary / "result.json", result)
             if not final.is_dir():  # another process may have been faster with the same thing
                 _rename(temporary, final)
@@ -412,7 +416,7 @@ class Run:
             "git_commit": _git_commit(),
             "started": self._started,
             "duration_seconds": round(duration, 1),
-            "peak_memory_mb": round(runtime.peak_memory_mb()),
+            "peak_memory_mb": max(round(runtime.peak_memory_mb()), self._reused_peak),
             "machine": runtime.measure_machine(),
         }
         with _writing(self.folder):

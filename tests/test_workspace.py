@@ -252,6 +252,7 @@ def test_the_time_of_a_stage_includes_what_it_reads_from_the_cache(ws):
         again.cached("slow", {}, slow)
     stored = read_json(again.cached("slow", {}, slow)["folder"] / "seconds.json")["seconds"]
     assert again._reused_seconds == stored >= 0.3  # once, however often it is read
+    assert again._reused_peak > 0  # a run from the cache must not claim to need no memory
     again.finish({})
     assert ws.manifest("01")["duration_seconds"] >= 0.3
 
