@@ -364,9 +364,8 @@ def frontier(
     """
     _need(points, "points")
     figure, axes = plt.subplots()
-    for number, ((name, colour), marker) in enumerate(
-        zip(_in_order(points), MARKERS * len(points), strict=False)
-    ):
+    notes = []
+    for (name, colour), marker in zip(_in_order(points), MARKERS * len(points), strict=False):
         _need(points[name], f"points[{name!r}]")
         (x, x_error), (y, y_error) = (_error([point[axis] for point in points[name]]) for axis in (0, 1))
         line = "-" if connect else "none"  # an empty format string would mean the default line
@@ -375,21 +374,34 @@ def frontier(
             axes.errorbar(
                 x, y, xerr=x_error, yerr=y_error, fmt="none", ecolor=colour, elinewidth=1.2, alpha=0.6
             )
-        for place, point in enumerate(points[name]):
-            if len(point) > 2:
-                axes.annotate(
-                    str(point[2]),
-                    (x[place], y[place]),
-                    # notes of different lines keep apart, and so do those of neighbours on one line
-                    xytext=((5, 4 + 9 * (place % 2)), (-5, 4 + 9 * (place % 2)), (5, -10))[number % 3],
-                    ha=("left", "right", "left")[number % 3],
-                    textcoords="offset points",
-                    fontsize=8,
-                    color=colour,
-                )
+        notes += [
+            (str(point[2]), (x[place], y[place]), colour)
+            for place, point in enumerate(points[name])
+            if len(point) > 2 and point[2]
+        ]
     _label(axes, xlabel, ylabel, title)
     _legend(axes)
+    _write_notes(axes, notes)
     return figure
+
+
+def _write_notes(axes, notes: Sequence[tuple[str, tuple[float, float], str]]) -> None:
+    """Write (text, point, colour) beside the points: each at the first place around its point that is inside and free."""
+    axes.figure.canvas.draw()  # only a drawn figure knows how large its texts are
+    around = [(dx, dy) for dy in (4, -11, 14, -21, 24, -31) for dx in (5, -5)]
+    taken = []
+    for text, point, colour in notes:
+        for dx, dy in around:
+            note = axes.annotate(
+                text, point, xytext=(dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", fontsize=8, color=colour
+            )  # fmt: skip
+            box = note.get_window_extent()
+            if axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1) and axes.bbox.containsy(box.y1):
+                if not any(box.overlaps(other) for other in taken):
+                    break
+            if (dx, dy) != around[-1]:
+                note.remove()
+        taken.append(note.get_window_extent())
 
 
 @_styled
