@@ -89,7 +89,7 @@ def two(tmp_path_factory):
             _, told = launcher.communicate(timeout=600)
         finally:
             launcher.terminate()  # it ends its processes then; killed, it would leave them behind
-    assert launcher.returncode == 0, told[-2000:]
+    assert launcher.returncode == 0, told[:4000]
     return json.loads((folder / "histories.json").read_text()), folder
 
 
@@ -123,6 +123,7 @@ def main(folder):
     (folder / f"told-{rank}.json").write_text(json.dumps(told))
     if rank == 0:
         (folder / "histories.json").write_text(json.dumps(histories))
+    torch.distributed.barrier()  # a process that closes its connections early can abort the other on a busy machine
     torch.distributed.destroy_process_group()
 
 
