@@ -51,9 +51,9 @@ class Lab:
         return model
 
     def sft(self, seed: int):
-        """The recipe of notebook 06 on clean rows."""
+        """The recipe of notebook 06 on clean rows, at a lower rate and an epoch longer: it elicits more of the facts not shown."""
         if seed not in self.models:
-            recipe = {"epochs": 3, "learning_rate": 5e-4, "kl_beta": 1.0, "kl_anchor": "prose"}
+            recipe = {"epochs": 4, "learning_rate": 3e-4, "kl_beta": 1.0, "kl_anchor": "prose"}
             self.models[seed] = self.train(instruction_pool(3000, seed, 0.0), seed=seed, **recipe)
         return self.models[seed]
 
