@@ -396,7 +396,9 @@ def _write_notes(axes, notes: Sequence[tuple[str, tuple[float, float], str]]) ->
                 text, point, xytext=(dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", fontsize=8, color=colour
             )  # fmt: skip
             box = note.get_window_extent()
-            inside = axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1) and axes.bbox.containsy(box.y1)
+            inside = (
+                axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1) and axes.bbox.containsy(box.y1)
+            )
             if inside and not any(box.overlaps(other) for other in taken):
                 break
             if (dx, dy) != around[-1]:
