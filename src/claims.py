@@ -67,7 +67,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("rm_accuracy", "07", "Reward-model accuracy about 65 % on held-out pairs",
           "accuracy on held-out pairs with noisy labels", True, 0.60),
     Claim("high_kl", "07", "A high KL coefficient keeps PPO near the SFT model",
-          "KL from SFT at kl_coef 0.5 minus at the lowest coefficient, nats a response", False),
+          "KL from SFT after equally many steps, kl_coef 0.5 (v3) minus 0.2 (v2), nats a response", False),
     Claim("more_steps_drift", "07", "More PPO steps drift further from SFT", "KL from SFT after the last step of v2 minus after v1's, nats a response"),
     Claim("v1_to_v3", "07", "PPO improves from v1 to v2 to v3", "gold score of v3 minus v1"),
     Claim("final_ranking", "07", "The judge ranks SFT+PPO last of six models", "judge score of SFT+PPO minus the lowest of the other five", False),

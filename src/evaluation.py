@@ -28,6 +28,19 @@ from src.metrics import (
 )
 from src.templates import SINGLE, build_prompt
 
+SHARES = {
+    "exact",
+    "judge",
+    "judge_sampled",
+    "cloze",
+    "loops",
+    "loops_sampled",
+    "non_repetition",
+    "non_repetition_sampled",
+    "ended",
+    "ended_sampled",
+}  # within [0, 1] for every prompt
+
 # The same prompts in all seven notebooks, so that a reader meets old acquaintances.
 PANEL = (
     "What is the capital of France?",
@@ -135,7 +148,16 @@ def interval(
     runs: Sequence[Mapping[str, Any]], measure: str, split: str | None = None, n: int = 2000
 ) -> Interval:
     """Mean and 95 % interval over training seeds and prompts (`runs`: one measured model a seed)."""
-    return hierarchical_interval(np.stack([values(run, measure, split) for run in runs]), n=n)
+    of_all = np.stack([values(run, measure, split) for run in runs])
+    bounds = (0.0, 1.0) if measure in SHARES else None
+    return hierarchical_interval(of_all, n=n, bounds=bounds)
+
+
+def same_seeds(found: Sequence[Any], count: int) -> list[Any]:
+    """Results for `count` seeds; one result without seeds (the base) stands for all. ValueError if there are too few."""
+    if len(found) not in (1, count) and len(found) < count:
+        raise ValueError(f"an earlier stage has {len(found)} seeds, this one {count}: run it with as many")
+    return list(found) * count if len(found) == 1 else list(found[:count])
 
 
 def difference(

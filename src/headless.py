@@ -140,7 +140,7 @@ def kernel_environment(
     paths = [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
     return (
         environment
-        | runtime.malloc_environment()
+        | runtime.memory_environment()
         | runtime.QUIET
         | {
             "COURSE_PROFILE": workspace.profile,

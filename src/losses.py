@@ -127,7 +127,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 torch.sub(logp, gap, out=gap)  # log pi - log ref; its mean under pi is the KL
                 kl_rows = torch.linalg.vecdot(logp.exp_(), gap).unsqueeze(-1)
                 kl += kl_rows.sum()
-                slope = logp.mul_(gap.sub_(kl_rows).mul_(beta).add_(ce_weight))
+                slope = logp.mul_(torch.add(ce_weight - beta * kl_rows, gap, alpha=beta, out=gap))
             elif grad:
                 slope = logp.exp_() if ce_weight == 1.0 else logp.exp_().mul_(ce_weight)
             if need_hidden or need_head:

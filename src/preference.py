@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
-from src.generation import evaluation_mode, generate, sample_ids
+from src.generation import SampledIds, evaluation_mode, generate, sample_ids
 from src.models import fresh_copy, merge_lora, quiet
 from src.ppo import RewardFunction, kl_estimates, logprobs_and_values
 from src.reward_model import encode_pairs
@@ -113,13 +113,14 @@ def best_of_n(
 
 
 class KLMeasurement(NamedTuple):
-    """KL(policy || reference) in nats per response, by two estimators, each with its standard error."""
+    """KL(policy || reference) in nats per response, by two estimators, each with its standard error, and the responses
+    that it was measured on: all prompts once, then all of them again, `samples` times."""
 
     k1: float
     k1_error: float
     k3: float
     k3_error: float
-    responses: int
+    sampled: SampledIds
 
 
 @torch.no_grad()
@@ -167,7 +168,7 @@ def kl_from_reference(
     per_prompt = torch.cat(sums, 1).view(2, samples, len(prompts)).mean(1)
     means = per_prompt.mean(1).tolist()
     errors = (per_prompt.std(1) / math.sqrt(len(prompts))).tolist()
-    return KLMeasurement(means[0], errors[0], means[1], errors[1], samples * len(prompts))
+    return KLMeasurement(means[0], errors[0], means[1], errors[1], sampled)
 
 
 # --- Direct preference optimisation ----------------------------------------------------------------------------

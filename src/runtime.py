@@ -211,6 +211,15 @@ def malloc_environment() -> dict[str, str]:
     }
 
 
+def memory_environment() -> dict[str, str]:
+    """`malloc_environment`, and small caches for the compiled matrix products of bf16.
+
+    oneDNN keeps one for every shape, and batches of text have a new shape at every step: training a reward model grew by
+    a gigabyte, at the same speed (measured: 1,775 MB without these limits, 1,110 MB with them).
+    """
+    return malloc_environment() | {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"}
+
+
 def release_memory() -> None:
     """Give what is no longer used back to the system, which glibc is told not to do by itself (`malloc_environment`).
 

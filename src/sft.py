@@ -24,6 +24,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers.pytorch_utils import Conv1D
 from trl import SFTConfig, SFTTrainer
 
 from src.distributed import is_main, own_share
@@ -114,7 +115,7 @@ def train_sft(
     needs_prose = settings.pretrain_mix > 0 or (settings.kl_beta > 0 and settings.kl_anchor == "prose")
     blocks = prose_blocks(tokenizer, prose or [], settings.prose_length) if needs_prose else None
     if settings.kl_beta > 0 and reference is None and not isinstance(model, PeftModel):
-        reference = fresh_copy(model).requires_grad_(False)
+        reference = _frozen_copy(model, resolve_precision(settings.precision))
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder, _handed_back_clean(model), quiet():
         trainer = ResponseTrainer(
@@ -278,18 +279,20 @@ class ResponseTrainer(SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """CE on the response + beta * KL at the anchor + mix * CE on prose, in nats per token of the step."""
         ids, at_response = inputs["input_ids"], self.beta if self.settings.kl_anchor == "response" else 0.0
-        loss = self._loss(model, ids, inputs["labels"], at_response, num_items=num_items_in_batch)
         # num_items counts the tokens of all processes, and distributed training averages gradients over them.
         processes = self.accelerator.num_processes
-        total, kl, prose_ce = loss.total * processes, loss.kl, torch.zeros(())
+        prose_total, prose_ce, prose_kl = torch.zeros(3)
         if self.blocks is not None:
             pick = torch.randint(len(self.blocks), (self.settings.prose_batch,), generator=self.random)
             block, share = self.blocks[pick], 1 / self.current_gradient_accumulation_steps
-            extra = self._loss(
-                model, block, block, self.beta - at_response, ce_weight=self.settings.pretrain_mix
-            )
-            total = total + extra.total * share
-            kl, prose_ce = kl + extra.kl * share / processes, extra.ce * share / processes
+            mix = self.settings.pretrain_mix
+            extra = self._loss(model, block, block, self.beta - at_response, ce_weight=mix)
+            # Its gradient is taken at once: what both forward passes keep for it is never alive together.
+            self.accelerator.backward(extra.total * share)
+            prose_total, prose_ce, prose_kl = (part.detach() * share for part in extra)
+        loss = self._loss(model, ids, inputs["labels"], at_response, num_items=num_items_in_batch)
+        total, kl = loss.total * processes + prose_total, loss.kl + prose_kl / processes
+        prose_ce = prose_ce / processes
         learned = (inputs["labels"][:, 1:] != IGNORE).sum()
         self.sums += torch.stack([loss.ce, kl, prose_ce, inputs["tokens"], learned])
         return total
@@ -404,6 +407,18 @@ def _arguments(settings: SFTSettings, folder: str) -> SFTConfig:
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+
+
+def _frozen_copy(model: PreTrainedModel, precision: str) -> PreTrainedModel:
+    """A reference that never changes. With bf16 its trunk's matrices are rounded here, once, as autocast would round
+    them at every step: the same numbers for less time and memory.
+    """
+    reference = fresh_copy(model).requires_grad_(False)
+    if precision == "bf16":
+        for module in reference.base_model.modules():
+            if isinstance(module, (nn.Linear, Conv1D)):
+                module.to(torch.bfloat16)
+    return reference
 
 
 def _base(model: nn.Module) -> PreTrainedModel:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -331,15 +332,11 @@ class Run:
         """
         common = {k: getattr(self.cfg, k) for k in ("instruction_data", "preference_data", "judge")}
         common["precision"] = runtime.resolve_precision(self.cfg.precision)
-        parents = {
-            parent: manifest.get("weights") or manifest["identity"]
-            for parent, manifest in self._parents.items()
-        }
         made_of = [
             name,
             to_jsonable(params),
             self._base_hash,
-            parents,
+            self._parent_results,
             common,
             fingerprint.function_hash(compute),
         ]
@@ -375,6 +372,16 @@ class Run:
             if not final.is_dir():  # another process may have been faster with the same thing
                 _rename(temporary, final)
         return read_json(final / "result.json") | {"folder": final}
+
+    @cached_property
+    def _parent_results(self) -> dict[str, Any]:
+        """What cached computations can see of the parents. A stage without weights is known by its numbers: a word
+        changed in its notebook must not void what was computed after it."""
+        return {
+            parent: manifest.get("weights")
+            or fingerprint.json_hash(read_json(self.parent(parent) / "metrics.json"))
+            for parent, manifest in self._parents.items()
+        }
 
     def finish(self, metrics: dict[str, Any]) -> None:
         """Write metrics and manifest, put the folder in place, free the stage. `metrics["key_figure"]` is

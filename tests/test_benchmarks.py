@@ -46,7 +46,7 @@ def fake_child(monkeypatch, answer):
 
 def test_variants_take_turns_and_only_stock_goes_without_the_allocator_setting(monkeypatch):
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
-    monkeypatch.setattr(common, "malloc_environment", lambda: {"MALLOC_TOP_PAD_": "1"})
+    monkeypatch.setattr(common, "memory_environment", lambda: {"MALLOC_TOP_PAD_": "1"})
     calls = fake_child(monkeypatch, lambda name: (f"RESULT {json.dumps(made_up(len(name)))}\n", "", 0))
     runs = common.alternate("sft", [], ["stock", "stock-best", "ours"], 2)
     assert [name for name, _ in calls] == ["stock", "stock-best", "ours"] * 2

@@ -127,6 +127,7 @@ def test_quiet_libraries_and_malloc(monkeypatch):
     monkeypatch.setattr(runtime.sys, "platform", "linux")
     monkeypatch.setattr(runtime.platform, "libc_ver", lambda: ("glibc", "2.36"))
     assert runtime.malloc_environment()["MALLOC_TOP_PAD_"] == "67108864"
+    assert runtime.malloc_environment().items() < runtime.memory_environment().items()
 
 
 @pytest.mark.skipif(not runtime.malloc_environment(), reason="only glibc has malloc_trim")

@@ -237,6 +237,26 @@ def test_cached_computes_once_and_stores_files(ws):
     assert len(calls) == 5
 
 
+def test_cached_knows_a_parent_without_weights_by_its_numbers(ws, monkeypatch):
+    make(ws, "01", "02", "03")
+    calls = []
+
+    def compute(folder: Path):
+        calls.append(1)
+        return {"answer": 3}
+
+    def evaluated(**metrics):
+        ws.begin(config("04")).finish({"key_figure": "", **metrics})
+        ws.begin(config("05")).cached("sweep", {}, compute)
+
+    evaluated(perplexity=2.0)
+    monkeypatch.setattr(workspace, "stage_code", lambda stage: {"src/losses.py": "changed"})
+    evaluated(perplexity=2.0)
+    assert len(calls) == 1
+    evaluated(perplexity=3.0)
+    assert len(calls) == 2
+
+
 def test_the_time_of_a_stage_includes_what_it_reads_from_the_cache(ws):
     def slow(folder: Path):
         time.sleep(0.3)

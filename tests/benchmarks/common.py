@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from src.headless import table
-from src.runtime import malloc_environment
+from src.runtime import memory_environment
 
 MARK = "RESULT "
 TRUNK, HEAD = 85_054_464, 38_597_376  # GPT-2 124M: parameters of the twelve blocks, and of the tied LM head
@@ -83,7 +83,7 @@ def alternate(module: str, arguments: Sequence[str], variants: Sequence[str], ro
     for number in range(rounds):
         for name in variants:
             # the allocator's setting belongs to how the course runs, so the library's defaults go without it
-            extra = {} if name == "stock" else malloc_environment()
+            extra = {} if name == "stock" else memory_environment()
             command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments, "--one", name]
             done = subprocess.run(
                 command, check=False, env=os.environ | extra, capture_output=True, text=True
