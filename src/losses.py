@@ -82,7 +82,7 @@ def chunked_sft_loss(
 
     hidden, ref_hidden [B, T, d]; head_weight, ref_head [V, d] (`ref_head=None`: the same head); labels [B,
     T]. total = ce_weight * ce + beta * kl. Only a few [chunk, V] tensors are ever alive, where plain autograd
-    keeps several [B, T, V]; `chunk=None` takes as many rows as make 64 MB. `grad_dtype=torch.bfloat16` lets
+    keeps several [B, T, V]; `chunk=None` takes as many rows as make 128 MB. `grad_dtype=torch.bfloat16` lets
     the two matrix products of the backward pass run in bf16, as autocast does elsewhere; logits, log-sum-exp
     and loss stay in fp32.
     """
@@ -90,7 +90,7 @@ def chunked_sft_loss(
     items = float(_count(mask, num_items))
     here, targets = hidden[:, :-1][mask].float(), labels[:, 1:][mask]
     ref = None if ref_hidden is None else ref_hidden[:, :-1][mask].float().detach()
-    chunk = chunk or max(1, 2**24 // len(head_weight))
+    chunk = chunk or max(1, 2**25 // len(head_weight))
     ref_head = head_weight if ref_head is None else ref_head
     options = (ce_weight, beta, chunk, items, grad_dtype, torch.is_grad_enabled())
     return SFTLoss(*_ChunkedLoss.apply(here, head_weight, targets, ref, ref_head, options))
