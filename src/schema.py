@@ -244,6 +244,7 @@ class DPO:
     learning_rate: LearningRate
     epochs: Count
     batch_size: Count
+    gradient_accumulation_steps: Count
 
 
 EVERYWHERE: dict[str, type] = {"common": Common, "evaluation": Evaluation}  # configs/common.yaml
