@@ -24,6 +24,9 @@ table{border-collapse:collapse;margin:1rem 0;font-size:14px}td,th{border-bottom:
 img{max-width:100%}h2{margin-top:2.5rem}figure{margin:1.5rem 0}figcaption{color:#555;font-size:14px}"""
 
 
+SHOWN = {"seeds", "duration_seconds", "peak_memory_mb"}  # what the report takes from a manifest
+
+
 def read_stages(root: Path) -> dict[str, dict[str, Any]]:
     """Stage name -> {"metrics", "manifest", "folder"} of every readable stage below `root`, in course order."""
     found = {}
@@ -33,7 +36,8 @@ def read_stages(root: Path) -> dict[str, dict[str, Any]]:
             metrics, manifest = read_json(folder / "metrics.json"), read_json(folder / "manifest.json")
         except JSONFileError:
             continue
-        found[stage.name] = {"metrics": metrics, "manifest": manifest, "folder": folder}
+        if isinstance(metrics, dict) and isinstance(manifest, dict) and SHOWN <= manifest.keys():
+            found[stage.name] = {"metrics": metrics, "manifest": manifest, "folder": folder}
     return found
 
 

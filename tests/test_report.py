@@ -41,6 +41,12 @@ def test_damaged_stages_are_left_out_and_nothing_is_an_error(outputs):
         build_report(outputs, outputs / "report.html")
 
 
+@pytest.mark.parametrize("manifest", [{}, {"seeds": 3}, [1]])
+def test_a_manifest_that_is_not_ours_is_left_out(outputs, manifest):
+    write_json(outputs / "stage2_instruction" / "manifest.json", manifest)
+    assert read_stages(outputs) == {}
+
+
 def test_the_readme_block_is_renewed_between_its_markers(outputs, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{MARKERS[0]}\nold\n{MARKERS[1]}\nafter\n", encoding="utf-8")
