@@ -61,8 +61,8 @@ def flags_of(overrides: list[str], stages: list[str]) -> dict[str, list[str]]:
 def run_stages(
     numbers: list[str], profile: str | None, overrides: list[str], force: bool = True, complete: bool = False
 ) -> int:
-    """Run stages in order; without `force` skip the fresh ones (with `complete`: only if the executed copy
-    is there too)."""
+    """Run stages in order; without `force` skip the fresh ones whose executed copy is there (with `complete`: and is
+    that of the notebook as it is now)."""
     configs = configurations(profile, overrides, numbers)
     workspace = Workspace(configs["01"].profile)
     flags = flags_of(overrides, numbers)
@@ -71,7 +71,7 @@ def run_stages(
         stage = STAGES[number]
         label = f"{number} {stage.name:<18}"
         now = {status.stage.number: status for status in workspace.status(configs)}[number]
-        if not force and now.state == "fresh" and (not complete or _copy_is_current(workspace, stage)):
+        if not force and now.state == "fresh" and _has_copy(workspace, stage, current=complete):
             print(f"{label}  fresh, skipped", flush=True)
             continue
         workspace.parent_manifests(stage)
@@ -102,17 +102,18 @@ def run_stages(
     return 0
 
 
-def _copy_is_current(workspace: Workspace, stage: Stage) -> bool:
-    """True when the executed copy has the cells that the notebook has now, text included."""
+def _has_copy(workspace: Workspace, stage: Stage, current: bool) -> bool:
+    """Is the executed copy there (a kill may come between it and the result), and if `current`, does it have the cells
+    that the notebook has now, text included?"""
     copies = []
-    for folder in (NOTEBOOK_FOLDER, workspace.folder(stage.name)):
+    for folder in (workspace.folder(stage.name), NOTEBOOK_FOLDER):
         try:
             copies.append(
                 [c.source for c in nbformat.read(folder / f"{stage.notebook}.ipynb", as_version=4).cells]
             )
-        except Exception:  # noqa: BLE001 - missing or damaged in any way: not current
+        except Exception:  # noqa: BLE001 - missing or damaged in any way: not there
             return False
-    return copies[0] == copies[1]
+    return not current or copies[0] == copies[1]
 
 
 def show_status(profile: str | None, overrides: list[str]) -> int:

@@ -190,6 +190,14 @@ def test_all_skips_what_is_fresh(engine, capsys):
     assert [number for number, _ in engine.ran[1:]] == ["06"]
 
 
+def test_all_makes_up_for_an_executed_copy_that_a_kill_prevented(engine):
+    assert run.main(["all"]) == 0
+    engine.ran.clear()
+    stage = STAGES["03"]
+    (Workspace("lab").folder(stage.name) / f"{stage.notebook}.ipynb").unlink()
+    assert run.main(["all"]) == 0 and [number for number, _ in engine.ran] == ["03"]
+
+
 def test_a_failure_stops_all_with_exit_code_one(engine, capsys):
     engine.fail = "03"
     assert run.main(["all"]) == 1
