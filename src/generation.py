@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from src.losses import token_logprobs
+from src.runtime import autocast
 from src.templates import encode_prompt
 
 
@@ -131,13 +132,15 @@ def sample_ids(
     max_new_tokens: int,
     temperature: float = 1.0,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 128,
     first_row: int = 0,
+    precision: str = "fp32",
 ) -> SampledIds:
     """Continue every prompt until EOS or `max_new_tokens`.
 
     `temperature` 0 is greedy, with log-probabilities at temperature 1; otherwise all logits are divided by it.
-    `first_row` is the number of the first prompt where only a part of a batch is continued here.
+    `first_row` is the number of the first prompt where only a part of a batch is continued here. `precision` is that
+    of the trunk (fp32, bf16 or auto); the head and the choice of a token are always in fp32.
     Raises ValueError for an empty prompt, a prompt that leaves no room in the context, or a bad setting;
     FloatingPointError if the model's logits are not finite.
     """
@@ -176,7 +179,8 @@ def sample_ids(
     by_length = torch.tensor(
         sorted(range(count), key=lambda row: (len(prompts_ids[row]), tuple(prompts_ids[row])))
     )
-    with evaluation_mode(model), torch.inference_mode():
+    # One autocast for all tokens: it rounds the weights once, and the head leaves it for its own product only.
+    with evaluation_mode(model), torch.inference_mode(), autocast(precision):
         for rows in by_length.split(batch_size):
             # Prompts are read once each, then the cache is spread over the rows that share them.
             keys = [tuple(prompts_ids[row]) for row in rows]
@@ -197,7 +201,8 @@ def sample_ids(
             hidden, mask = out.last_hidden_state[spread, -1], mask[spread]
             running = torch.ones(len(rows), dtype=torch.bool)
             for step in range(max_new_tokens):
-                logits = head(hidden).float() / (temperature or 1.0)
+                with torch.autocast("cpu", enabled=False):
+                    logits = head(hidden.float()) / (temperature or 1.0)
                 chosen = choose_tokens(logits, None if uniform is None else uniform[rows, step])
                 logp = token_logprobs(logits, chosen)
                 if not torch.isfinite(logp[running]).all():
@@ -257,7 +262,7 @@ def generate(
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 128,
 ) -> list[Generation]:
     """One response for each prompt, in order; see `sample_ids` for the settings and the errors."""
     if not prompts:

@@ -80,8 +80,8 @@ def chunked_sft_loss(
 ) -> SFTLoss:
     """`sft_loss` from hidden states: the LM head runs on response positions only, `chunk` of them at a time.
 
-    hidden, ref_hidden [B, T, d]; head_weight, ref_head [V, d] (`ref_head=None`: the same head); labels [B,
-    T]. total = ce_weight * ce + beta * kl. Only a few [chunk, V] tensors are ever alive, where plain autograd
+    hidden [B, T, d]; ref_hidden [B, T, d], or [N, d] at the response tokens alone; head_weight, ref_head
+    [V, d] (`ref_head=None`: the same head); labels [B, T]. total = ce_weight * ce + beta * kl. Only a few [chunk, V] tensors are ever alive, where plain autograd
     keeps several [B, T, V]; `chunk=None` takes as many rows as make 128 MB. `grad_dtype=torch.bfloat16` lets
     the two matrix products of the backward pass run in bf16, as autocast does elsewhere; logits, log-sum-exp
     and loss stay in fp32.
@@ -89,7 +89,9 @@ def chunked_sft_loss(
     mask = labels[:, 1:] != IGNORE
     items = float(_count(mask, num_items))
     here, targets = hidden[:, :-1][mask].float(), labels[:, 1:][mask]
-    ref = None if ref_hidden is None else ref_hidden[:, :-1][mask].float().detach()
+    if ref_hidden is not None and ref_hidden.dim() == 3:
+        ref_hidden = ref_hidden[:, :-1][mask]
+    ref = None if ref_hidden is None else ref_hidden.float().detach()
     chunk = chunk or max(1, 2**25 // len(head_weight))
     ref_head = head_weight if ref_head is None else ref_head
     options = (ce_weight, beta, chunk, items, grad_dtype, torch.is_grad_enabled())

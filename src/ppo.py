@@ -53,6 +53,9 @@ class PPOConfig:
 
     steps: int = 100  # rollout + update rounds
     batch_size: int = 64  # responses sampled in each step
+    responses_per_prompt: int = (
+        1  # to each prompt of a step; above 1 every score is compared with its siblings'
+    )
     num_ppo_epochs: int = 2  # passes over those responses, each in a new random order
     mini_batch_size: int = 16  # responses per forward and backward pass: sets memory, not the result
     gradient_accumulation_steps: int = 1  # such passes per optimiser step
@@ -88,13 +91,19 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         rows = self.mini_batch_size * self.gradient_accumulation_steps
-        counts = ("steps", "batch_size", "num_ppo_epochs", "max_new_tokens", "adaptive_kl_horizon")
+        counts = ("steps", "batch_size", "responses_per_prompt", "num_ppo_epochs", "max_new_tokens",
+                  "adaptive_kl_horizon")  # fmt: skip
         if rows < 1 or any(getattr(self, name) < 1 for name in counts):
             raise ValueError(f"PPOConfig: {', '.join(counts)} and the mini-batch sizes must be at least 1")
         if self.batch_size % rows:
             raise ValueError(
                 f"PPOConfig: batch_size={self.batch_size} is not a multiple of mini_batch_size x "
                 f"gradient_accumulation_steps = {self.mini_batch_size} x {self.gradient_accumulation_steps} = {rows}"
+            )
+        if self.batch_size % self.responses_per_prompt:
+            raise ValueError(
+                f"PPOConfig: batch_size={self.batch_size} responses are not a multiple of "
+                f"responses_per_prompt={self.responses_per_prompt}"
             )
         for name, allowed in {
             "critic": ("shared", "reward"),
@@ -126,7 +135,7 @@ GLOSSARY = {
     "entropy": "Mean entropy of the next-token distribution in nats, over the full vocabulary; collapse means it nears 0.",
     "policy_loss": "Clipped policy objective (negated), mean over tokens and updates.",
     "value_loss": "Half the clipped squared error of the critic, mean over tokens and updates.",
-    "explained_variance": "Share of the returns' variance that the critic predicted: 1 perfect, 0 no better than a constant.",
+    "explained_variance": "Share of the returns' variance that siblings and critic predicted: 1 perfect, 0 no better than a constant.",
     "approx_kl": "KL from the old to the updated policy per token, mean over updates: how far one step moves.",
     "clip_fraction": "Share of tokens whose ratio left 1 +- clip_range; about 0 to 0.2 is healthy.",
     "ratio_mean": "Mean probability ratio new / old; stays near 1.",
@@ -181,6 +190,21 @@ def shaped_rewards(
     rewards = (-kl_coef * penalty).masked_fill(~mask, 0.0)
     rewards[torch.arange(len(lengths)), lengths - 1] += scores
     return rewards
+
+
+def less_siblings(scores: Tensor, responses_per_prompt: int) -> Tensor:
+    """[B] -> [B]: each score less the mean score of the *other* responses to its prompt, which stand side by side.
+
+    What a prompt is worth leaves the signal, and what a response is worth stays. A baseline that does not look at the
+    response itself leaves the gradient's mean where it was (leave-one-out: Kool, van Hoof and Welling 2019; for
+    language models Ahmadian et al. 2024, arXiv 2402.14740). The critic then predicts what remains. One response a
+    prompt has no siblings: its score is returned as it is.
+    """
+    if responses_per_prompt == 1:
+        return scores
+    by_prompt = scores.view(-1, responses_per_prompt)
+    others = (by_prompt.sum(1, keepdim=True) - by_prompt) / (responses_per_prompt - 1)
+    return (by_prompt - others).flatten()
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
@@ -414,6 +438,7 @@ class PPOTrainer:
             temperature=c.temperature,
             seed=self._seed("sample"),
             first_row=own.start,
+            precision=c.precision,
         )
         sampled = join_samples(gathered([part]))
         clock.append(time.perf_counter())
@@ -430,9 +455,11 @@ class PPOTrainer:
             )
         lengths = sampled.response_lengths
         mask = length_mask(lengths, old.logprobs.shape[1])
-        rewards = shaped_rewards(old.logprobs, reference.logprobs, penalised, lengths, self.kl_coef)
+        worth = less_siblings(penalised, c.responses_per_prompt)
+        rewards = shaped_rewards(old.logprobs, reference.logprobs, worth, lengths, self.kl_coef)
         advantages, returns = gae(rewards, old.values, mask, c.gamma, c.lam)
-        explained = explained_variance(old.values, returns, mask)
+        by_siblings = (penalised - worth)[:, None]  # the critic predicts what they leave
+        explained = explained_variance(old.values + by_siblings, returns + by_siblings, mask)
         if c.whiten_advantages:
             advantages = whiten(advantages, mask)
         clock.append(time.perf_counter())
@@ -581,13 +608,15 @@ class PPOTrainer:
         return Scored(*(None if field[0] is None else in_place(field) for field in zip(*parts, strict=True)))
 
     def _draw_prompts(self) -> list[int]:
-        """The next batch_size prompts of an endless series of shuffled passes over the pool."""
-        count, drawn = len(self.prompts), []
-        for i in range(self.step * self.config.batch_size, (self.step + 1) * self.config.batch_size):
+        """batch_size numbers: the next prompts of an endless series of shuffled passes over the pool, each repeated
+        responses_per_prompt times."""
+        repeats, count, drawn = self.config.responses_per_prompt, len(self.prompts), []
+        new = self.config.batch_size // repeats
+        for i in range(self.step * new, (self.step + 1) * new):
             if not drawn or i % count == 0:
                 shuffle = torch.Generator().manual_seed(self._seed("prompts", i // count))
                 order = torch.randperm(count, generator=shuffle).tolist()
-            drawn.append(order[i % count])
+            drawn += [order[i % count]] * repeats
         return drawn
 
     def _seed(self, purpose: str, number: int | None = None) -> int:

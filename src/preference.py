@@ -23,6 +23,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from src.generation import SampledIds, evaluation_mode, generate, sample_ids
+from src.judge import Judge
 from src.models import fresh_copy, merge_lora, quiet
 from src.ppo import RewardFunction, kl_estimates, logprobs_and_values
 from src.reward_model import encode_pairs
@@ -109,6 +110,24 @@ def best_of_n(
     )
 
 
+# --- AI feedback -----------------------------------------------------------------------------------------------
+
+
+def ai_feedback(judge: Judge, pairs: Sequence[Mapping[str, str]]) -> tuple[list[dict[str, str]], float]:
+    """(the pairs with the answer that the judge prefers as `chosen`, share of pairs that changed sides).
+
+    The labels that Constitutional AI trains its reward model on (Bai et al. 2022, arXiv 2212.08073): a model reads
+    both answers instead of a person. Where the judge has no preference the pair stays as it is.
+    """
+    sides = ([pair[name] for pair in pairs] for name in ("prompt", "chosen", "rejected"))
+    turned = judge.prefer_many(*sides) < 0.5
+    labelled = [
+        {**pair, "chosen": pair["rejected"], "rejected": pair["chosen"]} if turn else dict(pair)
+        for pair, turn in zip(pairs, turned, strict=True)
+    ]
+    return labelled, float(turned.mean())
+
+
 # --- Distance from the reference -------------------------------------------------------------------------------
 
 
@@ -154,18 +173,21 @@ def kl_from_reference(
         temperature=temperature,
         seed=seed,
         batch_size=batch_size,
+        precision=precision,
     )
     other = policy if reference is None else reference
     sums = []
     with evaluation_mode(policy), evaluation_mode(other):
-        for rows in torch.arange(len(sampled.ended)).split(batch_size):
+        order = (sampled.prompt_lengths + sampled.response_lengths).argsort(stable=True)  # little padding
+        for rows in order.split(batch_size):
             settings = {"temperature": temperature, "precision": precision}
             own = logprobs_and_values(policy, sampled, rows, **settings).logprobs
             with policy.disable_adapter() if reference is None else nullcontext():
                 ref = logprobs_and_values(other, sampled, rows, **settings).logprobs
             k = kl_estimates(own, ref)
             sums.append(torch.stack([k.k1.sum(1), k.k3.sum(1)]))
-    per_prompt = torch.cat(sums, 1).view(2, samples, len(prompts)).mean(1)
+    by_row = torch.empty(2, len(order)).index_copy_(1, order, torch.cat(sums, 1))
+    per_prompt = by_row.view(2, samples, len(prompts)).mean(1)
     means = per_prompt.mean(1).tolist()
     errors = (per_prompt.std(1) / math.sqrt(len(prompts))).tolist()
     return KLMeasurement(means[0], errors[0], means[1], errors[1], sampled)

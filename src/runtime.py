@@ -46,6 +46,7 @@ def setup(cfg) -> None:
 
     torch.set_num_threads(thread_count(cfg.threads))
     seed_everything(cfg.seed)
+    gc.freeze()  # what is imported stays: each training collects garbage, and need not look through it again
 
 
 def thread_count(wanted: int = 0) -> int:

@@ -196,6 +196,7 @@ class Ablation:
 @dataclass(frozen=True)
 class Reward:
     logprob_features: bool
+    labels: Annotated[str, Choice(("data", "judge"))]
     pairs: Count
     heldout_pairs: Count
     prompts: Count
@@ -213,6 +214,7 @@ class PPO:
     steps: Count
     prompts: Count
     batch_size: Count
+    responses_per_prompt: Count
     mini_batch_size: Count
     gradient_accumulation_steps: Count
     num_ppo_epochs: Count

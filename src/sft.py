@@ -34,6 +34,9 @@ from src.runtime import Stopwatch, autocast, progress, resolve_precision
 from src.templates import IGNORE, encode_example, encode_prompt
 
 Row = dict[str, list[int]]
+KEPT_BYTES = (
+    2**30
+)  # the most that reference states may take; what does not fit is computed again in every epoch
 
 
 @dataclass
@@ -234,6 +237,7 @@ class ResponseTrainer(SFTTrainer):
         self.rows, self.eval_rows, self.settings, self.blocks = rows, eval_rows, settings, blocks
         self.show = show if show and is_main() else lambda text: None
         self.reference, self.beta = reference, settings.kl_beta
+        self.kept: dict[tuple[bytes, int], Tensor] = {}  # see _reference_states
         self.precision = resolve_precision(settings.precision)
         self.history, self.evaluations, self.tokens, self.response_tokens = [], [], 0, 0
         self.grad_dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
@@ -300,21 +304,41 @@ class ResponseTrainer(SFTTrainer):
     def _loss(self, model, ids: Tensor, labels: Tensor, beta: float, **options) -> SFTLoss:
         ref_hidden = ref_head = None
         if beta:
-            # Its own context: autocast would keep what it casts here, without gradient, for the policy.
-            with torch.no_grad(), autocast(self.precision):
-                ref_hidden, ref_head = self._reference(model, ids)
+            ref_hidden = self._reference_states(model, ids, labels[:, 1:] != IGNORE)
+            ref_head = None if self.reference is None else self.reference.get_output_embeddings().weight
         with autocast(self.precision):
             hidden = model(input_ids=ids)
         options["grad_dtype"] = self.grad_dtype
         return chunked_sft_loss(hidden, self.head.weight, labels, ref_hidden, ref_head, beta, **options)
 
-    def _reference(self, model, ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Hidden states and head of the reference; without one, of the model with its adapters off."""
+    def _reference_states(self, model, ids: Tensor, learned: Tensor) -> Tensor:
+        """[N, d]: the reference's hidden states before the N tokens that `learned` [B, T - 1] marks.
+
+        The reference never changes, so the states of a row are the same in every epoch. They are computed when the
+        row is first seen and kept: d numbers a token, where its logits would be V.
+        """
+        keys = []  # a row's tokens as far as it is learned, and how many of them are
+        for row, marks in zip(ids, learned, strict=True):
+            end = int(marks.nonzero()[-1]) + 2 if marks.any() else 0
+            keys.append((row[:end].numpy().tobytes(), int(marks.sum())))
+        new = [i for i, key in enumerate(keys) if key not in self.kept]
+        fresh = {}
+        if new:
+            # Its own context: autocast would keep what it casts here, without gradient, for the policy.
+            with torch.no_grad(), autocast(self.precision):
+                hidden = self._reference(model, ids[new])
+            fresh = {keys[i]: states[:-1][learned[i]] for i, states in zip(new, hidden, strict=True)}
+        found = torch.cat([fresh[key] if key in fresh else self.kept[key] for key in keys])
+        if sum(states.nbytes for states in self.kept.values()) < KEPT_BYTES:
+            self.kept |= fresh
+        return found
+
+    def _reference(self, model, ids: Tensor) -> Tensor:
+        """Hidden states [B, T, d] of the reference; without one, of the model with its adapters off."""
         if self.reference is None:
             with self.accelerator.unwrap_model(model).disable_adapter():
-                return model(input_ids=ids), None
-        hidden = self.reference.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        return hidden, self.reference.get_output_embeddings().weight
+                return model(input_ids=ids)
+        return self.reference.base_model(input_ids=ids, use_cache=False).last_hidden_state
 
     def evaluate_rows(self) -> None:
         """Mean cross-entropy of the evaluation rows per response token, whatever the batches."""

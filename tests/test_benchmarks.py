@@ -135,8 +135,8 @@ def test_dpo_summary_has_no_target():
 def test_kl_is_held_to_time_and_memory():
     runs = {
         "plain": [made_up(10.0, 2000.0)],
-        "kl-response": [made_up(13.9, 3400.0, kl=[0.0, 0.1])],
-        "kl-prose": [made_up(14.1, 3600.0, kl=[0.0, 0.2])],
+        "kl-response": [made_up(13.9, 3400.0, kl=[0.0, 0.1], epochs=2)],
+        "kl-prose": [made_up(14.1, 3600.0, kl=[0.0, 0.2], epochs=2)],
     }
     response, prose = kl.summary(runs)
     assert [goal.met for goal in response.goals] == [True, True]

@@ -13,6 +13,7 @@ from src.generation import (
     sample_ids,
     trunk_and_head,
 )
+from src.ppo import logprobs_and_values
 from tests.rl_helpers import EOS, PROMPTS, tiny_model, tiny_tokenizer
 
 ROWS = [[5], [6, 7, 8, 9, 10], [11, 12], [5, 6, 7]]
@@ -72,6 +73,20 @@ def test_identical_prompts_share_the_prompt_but_not_the_samples():
     shared, alone = sample(rows=rows), sample(rows=rows, batch_size=1)
     assert torch.equal(shared.ids, alone.ids)
     assert len({tuple(shared.response(i)) for i in range(12)}) > 6
+
+
+def test_a_trunk_in_bf16_samples_what_bf16_scoring_expects():
+    """Close to the fp32 samples' probabilities, closer to scoring under the same autocast, and really another precision."""
+    model = tiny_model()
+    low, high = (sample(model, precision=name) for name in ("bf16", "fp32"))
+    same = (
+        (low.ids == high.ids).all(1) if low.ids.shape == high.ids.shape else torch.zeros(0, dtype=torch.bool)
+    )
+    assert same.float().mean() > 0.5
+    assert 0 < (low.logprobs[same] - high.logprobs[same]).abs().max() < 0.05
+    rows = torch.arange(len(low.ids))
+    scored = logprobs_and_values(model, low, rows, precision="bf16").logprobs
+    assert (low.logprobs - scored).abs().max() < 0.05
 
 
 def test_greedy_equals_argmax_step_by_step():

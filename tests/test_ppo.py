@@ -20,6 +20,7 @@ from src.ppo import (
     explained_variance,
     gae,
     length_mask,
+    less_siblings,
     logprobs_and_values,
     masked_mean,
     policy_loss,
@@ -760,6 +761,35 @@ def test_every_prompt_is_used_before_any_comes_again():
     assert drawn[:12] != drawn[12:]
 
 
+def test_siblings_share_a_prompt_and_are_drawn_side_by_side():
+    trainer = make_trainer(prompts=[f"w{i}" for i in range(12)], batch_size=8, responses_per_prompt=4)
+    drawn = trainer._draw_prompts()
+    assert len(drawn) == 8 and len(set(drawn)) == 2 and drawn[:4] == drawn[:1] * 4
+    assert without_times([trainer.train_step()])[0]["step"] == 1
+
+
+def test_a_score_less_its_siblings_has_known_values():
+    scores = torch.tensor([1.0, 2.0, 6.0, 0.5, 0.5, 0.5])
+    expected = torch.tensor([1 - 4, 2 - 3.5, 6 - 1.5, 0, 0, 0])
+    torch.testing.assert_close(less_siblings(scores, 3), expected)
+    assert torch.equal(less_siblings(scores, 1), scores)
+    shifted = scores + torch.tensor([5.0] * 3 + [-7.0] * 3)  # what a prompt is worth leaves the signal
+    torch.testing.assert_close(less_siblings(shifted, 3), expected)
+
+
+def test_siblings_leave_the_mean_of_the_gradient_where_it_is():
+    """Policy gradient of a softmax over three answers: the average over all pairs of draws is the true gradient."""
+    logits, worth = torch.tensor([0.3, -0.2, 0.5]), torch.tensor([1.0, 4.0, -2.0])
+    p = logits.softmax(0)
+    true = p * (worth - (p * worth).sum())
+    mean = torch.zeros(3)
+    for a, b in itertools.product(range(3), repeat=2):
+        gains = less_siblings(worth[[a, b]], 2)
+        for answer, gain in zip((a, b), gains, strict=True):
+            mean += p[a] * p[b] * gain / 2 * (F.one_hot(torch.tensor(answer), 3) - p)
+    torch.testing.assert_close(mean, true)
+
+
 def test_same_seed_same_history_other_seed_other_history():
     assert without_times(make_trainer(seed=3).train()) == without_times(make_trainer(seed=3).train())
     assert without_times(make_trainer(seed=3).train()) != without_times(make_trainer(seed=4).train())
@@ -770,6 +800,8 @@ def test_same_seed_same_history_other_seed_other_history():
     [
         ({"batch_size": 10}, "not a multiple"),
         ({"steps": 0}, "at least 1"),
+        ({"responses_per_prompt": 3}, "responses_per_prompt=3"),
+        ({"responses_per_prompt": 0}, "at least 1"),
         ({"mini_batch_size": 0}, "at least 1"),
         ({"critic": "none"}, "critic='none'"),
         ({"learning_rate_schedule": "cosine"}, "learning_rate_schedule"),

@@ -2,13 +2,24 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from src.data import load_preferences, preference_examples, preference_truth
 from src.generation import generate
+from src.judge import GoldJudge
 from src.losses import chunked_sft_loss, dpo_loss, kl_divergence, sft_loss
 from src.models import attach_lora, fresh_copy
-from src.preference import DPOSettings, ResponsePool, best_of_n, best_of_n_kl, kl_from_reference, train_dpo
+from src.preference import (
+    DPOSettings,
+    ResponsePool,
+    ai_feedback,
+    best_of_n,
+    best_of_n_kl,
+    kl_from_reference,
+    train_dpo,
+)
 from src.reward_model import encode_pairs
 from tests.rl_helpers import EOS, PROMPTS, count_word, tiny_model, tiny_tokenizer
 from tests.test_reward_model import make_pairs
@@ -256,3 +267,23 @@ def test_kl_from_itself_is_zero_and_errors_shrink():
     assert kl_from_reference(policy, None, TOKENIZER, PROMPTS * 8, max_new_tokens=6).k3 > 0.01
     with pytest.raises(ValueError, match="PeftModel"):
         kl_from_reference(tiny_model(), None, TOKENIZER, PROMPTS, max_new_tokens=6)
+
+
+# --- AI feedback -----------------------------------------------------------------------------------------------
+
+
+def test_ai_feedback_turns_exactly_the_pairs_whose_label_was_wrong():
+    """The lab's judge knows the truth, so it undoes the label noise and nothing else."""
+    rows = load_preferences("lab", 300, split="test", seed=0)
+    pairs = [
+        {"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in preference_examples(rows)
+    ]
+    truth = preference_truth("lab", 300, split="test", seed=0)
+    labelled, turned = ai_feedback(GoldJudge(), pairs)
+    changed = [old["chosen"] != new["chosen"] for old, new in zip(pairs, labelled, strict=True)]
+    assert changed == [t["flipped"] for t in truth] and turned == pytest.approx(np.mean(changed))
+    assert 0.15 < turned < 0.35
+    for old, new in zip(pairs, labelled, strict=True):
+        assert old["prompt"] == new["prompt"]
+        assert {old["chosen"], old["rejected"]} == {new["chosen"], new["rejected"]}
+    assert ai_feedback(GoldJudge(), labelled) == (labelled, 0.0)

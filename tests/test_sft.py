@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 
+from src import sft
 from src.losses import IGNORE, response_cross_entropy, sft_loss
 from src.models import attach_lora, fresh_copy
 from src.sft import GroupedSampler, SFTSettings, collate, encode_rows, prose_blocks, train_sft
@@ -282,6 +283,26 @@ def test_kl_starts_at_zero_is_never_negative_and_holds_the_policy_back(tokenizer
         assert kl[beta][0] == pytest.approx(0, abs=1e-7) and min(kl[beta][1:]) > 0
         assert close(column(result), [row["ce"] + beta * row["kl"] for row in result.history])
     assert kl[10.0][-1] < 0.2 * kl[0.1][-1]
+
+
+@pytest.mark.parametrize("anchor", ["response", "prose"])
+@pytest.mark.parametrize("room", [2**30, 200, 0])
+def test_kept_reference_states_change_no_number(tokenizer, examples, monkeypatch, anchor, room):
+    """Everything kept, a part of it, nothing: the same history. Kept states are not computed twice."""
+    choice = settings(epochs=3, kl_beta=0.3, kl_anchor=anchor, prose_length=8)
+    reference, passes = make_model(seed=1), []
+    reference.base_model.register_forward_hook(lambda module, _, out: passes.append(len(out[0])))
+    monkeypatch.setattr(sft, "KEPT_BYTES", room)
+    result = train_sft(make_model(), tokenizer, examples, choice, reference=reference, prose=PROSE)
+    kept_rows = sum(passes)
+    monkeypatch.setattr(sft, "KEPT_BYTES", 0)
+    passes.clear()
+    again = train_sft(make_model(), tokenizer, examples, choice, reference=reference, prose=PROSE)
+    assert close(column(result, "kl"), column(again, "kl"), 1e-6) and close(column(result), column(again))
+    if room == 2**30:
+        assert kept_rows < sum(passes) / 2 and (anchor == "prose" or kept_rows == len(examples))
+    elif not room:
+        assert kept_rows == sum(passes)
 
 
 def test_a_huge_beta_pins_the_policy(tokenizer, examples):
