@@ -34,7 +34,6 @@ from src.generation import (
     SampledIds,
     decode_responses,
     join_samples,
-    positions_from_mask,
     sample_ids,
     trunk_and_head,
 )
@@ -278,6 +277,19 @@ class Scored(NamedTuple):
     entropy: Tensor | None
 
 
+def left_aligned(sampled: SampledIds, rows: Tensor) -> Tensor:
+    """[B, L]: the tokens of each row, prompt and response, moved to the left edge, with anything behind them.
+
+    Sampling pads prompts on the left. For scoring the padding belongs behind: under causal attention no real token sees
+    it there, so rows need no mask and have the ordinary positions 0, 1, ..., and they are cut at the longest row.
+    """
+    lengths = sampled.prompt_lengths[rows] + sampled.response_lengths[rows]
+    columns = (sampled.prompt_width - sampled.prompt_lengths[rows])[:, None] + torch.arange(
+        int(lengths.max())
+    )
+    return sampled.ids[rows].gather(1, columns.clamp(max=sampled.ids.shape[1] - 1))
+
+
 def logprobs_and_values(
     policy: nn.Module,
     sampled: SampledIds,
@@ -290,24 +302,18 @@ def logprobs_and_values(
 ) -> Scored:
     """Score the responses of `rows`. Everything that compares two policies must come from this one function.
 
-    The batch is trimmed to its own longest prompt and response. The LM head runs on response positions only, in fp32.
+    The LM head runs on response positions only, in fp32.
     """
     full_width = sampled.ids.shape[1] - sampled.prompt_width
     prompts, responses = sampled.prompt_lengths[rows], sampled.response_lengths[rows]
-    width, tokens = int(prompts.max()), int(responses.max())
-    ids = sampled.ids[rows, sampled.prompt_width - width : sampled.prompt_width + tokens]
-    attention = torch.cat([length_mask(prompts, width).flip(1), length_mask(responses, tokens)], 1)
-    real = length_mask(responses, tokens)
-    inputs = {
-        "input_ids": ids,
-        "attention_mask": attention.long(),
-        "position_ids": positions_from_mask(attention),
-        "use_cache": False,
-    }
+    ids = left_aligned(sampled, rows)
+    column = torch.arange(ids.shape[1])
+    answers = (column >= prompts[:, None]) & (column < (prompts + responses)[:, None])  # [B, L]
 
     def hidden_before_tokens(trunk: nn.Module) -> Tensor:  # [N, d], N real response tokens
         with autocast(precision):
-            return trunk(**inputs).last_hidden_state[:, width - 1 : -1][real].float()
+            states = trunk(input_ids=ids, use_cache=False).last_hidden_state
+        return states[:, :-1][answers[:, 1:]].float()
 
     def in_place(x: Tensor) -> Tensor:  # [N] -> [B, T]
         return x.new_zeros(len(rows), full_width).masked_scatter(length_mask(responses, full_width), x)
@@ -322,7 +328,7 @@ def logprobs_and_values(
     if with_entropy:
         p = logits.detach().log_softmax(-1)
         entropy = in_place(-(p.exp() * p).sum(-1))
-    return Scored(in_place(token_logprobs(logits, ids[:, width:][real])), values, entropy)
+    return Scored(in_place(token_logprobs(logits, ids[answers])), values, entropy)
 
 
 @dataclass

@@ -18,7 +18,10 @@ def no_position_ids(patch):
         return torch.arange(mask.shape[1]).expand_as(mask)
 
     patch.setattr(generation, "positions_from_mask", shifted)
-    patch.setattr(ppo, "positions_from_mask", shifted)
+
+
+def rows_stay_left_padded(patch):
+    patch.setattr(ppo, "left_aligned", lambda sampled, rows: sampled.ids[rows])
 
 
 def last_column(patch):
@@ -96,7 +99,8 @@ def first_token_missing_from_the_mask(patch):
 
 CASES = [
     (no_position_ids, test_generation.test_inv07_left_padding_invariant),
-    (no_position_ids, test_ppo.test_inv07_left_padding_invariant),
+    (no_position_ids, test_ppo.test_inv08_sampler_logprobs_equal_training_logprobs),
+    (rows_stay_left_padded, test_ppo.test_inv07_left_padding_invariant),
     (last_column, lambda: test_reward_model.test_inv01_padding_invariant(False)),
     (kl_sign, test_ppo.test_inv12_estimators_are_unbiased_by_enumeration),
     (kl_sign, test_ppo.test_inv13_leaving_the_reference_costs_reward),
