@@ -91,12 +91,13 @@ def read_rows(
     told = [as_prose(row) for row in rows]
     begun = [tokenizer(begin, add_special_tokens=False)["input_ids"][-96:] for begin, _ in told]
     answers = [tokenizer(y, add_special_tokens=False)["input_ids"][: settings.tokens] for _, y in told]
-    read = _forward(
-        base, [(begun[j], answers[i]) for i, j in pairs], ends, settings.batch_size, settings.precision
-    )
+    texts = [(tuple(begun[j]), tuple(answers[i])) for i, j in pairs]
+    once = list(dict.fromkeys(texts))  # rows that ask or answer the same make the same texts
+    found = dict(zip(once, _forward(base, once, ends, settings.batch_size, settings.precision), strict=True))
     logs: list[dict[int, float]] = [{} for _ in rows]
     endings = [0.0] * len(rows)
-    for (i, j), (total, end) in zip(pairs, read, strict=True):
+    for (i, j), text in zip(pairs, texts, strict=True):
+        total, end = found[text]
         logs[i][j] = total
         # A sentence that was read in part only has no known ending; 0 accuses nobody.
         if i == j and len(answers[i]) < settings.tokens:
@@ -207,7 +208,7 @@ def other_instructions(rows: Sequence[Mapping[str, str]], count: int, seed: int)
 @torch.no_grad()
 def _forward(
     base: PreTrainedModel,
-    texts: Sequence[tuple[list[int], list[int]]],
+    texts: Sequence[tuple[Sequence[int], Sequence[int]]],
     ends: list[int],
     batch_size: int,
     precision: str = "fp32",
@@ -233,7 +234,7 @@ def _forward(
     return results
 
 
-def _batches(texts: Sequence[tuple[list[int], list[int]]], size: int) -> Iterator[list[int]]:
+def _batches(texts: Sequence[tuple[Sequence[int], Sequence[int]]], size: int) -> Iterator[list[int]]:
     order = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))
     for start in range(0, len(order), size):
         yield order[start : start + size]
