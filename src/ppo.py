@@ -195,9 +195,9 @@ def less_siblings(scores: Tensor, responses_per_prompt: int) -> Tensor:
     """[B] -> [B]: each score less the mean score of the *other* responses to its prompt, which stand side by side.
 
     What a prompt is worth leaves the signal, and what a response is worth stays. A baseline that does not look at the
-    response itself leaves the gradient's mean where it was (leave-one-out: Kool, van Hoof and Welling 2019; for
-    language models Ahmadian et al. 2024, arXiv 2402.14740). The critic then predicts what remains. One response a
-    prompt has no siblings: its score is returned as it is.
+    response itself leaves the gradient's mean where it was (exactly so for gamma = lam = 1, before whitening and
+    clipping). Leave-one-out: Kool, van Hoof and Welling 2019; for language models Ahmadian et al. 2024, arXiv 2402.14740.
+    The critic then predicts what remains. One response a prompt has no siblings: its score is returned as it is.
     """
     if responses_per_prompt == 1:
         return scores

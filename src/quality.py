@@ -2,9 +2,9 @@
 
 Scraped instruction data holds empty, cut-off, repeated, copied and wrong answers; a small clean set beats a large raw one
 (LIMA, Zhou et al. 2023, arXiv 2305.11206; AlpaGasus, Chen et al. 2023, arXiv 2307.08701). A row is removed by the first
-rule, in the order of `RULES`, that it breaks. All rules but the last read the row alone or compare rows as texts; the
-last asks a base model whether the answer belongs to its instruction (`likelihood.py`). In the lab, where the bad rows are
-known, `score_filter` gives precision and recall.
+rule, in the order of `RULES`, that it breaks. Most rules read the row alone or compare rows as texts. Two
+also ask a base model (`likelihood.py`): whether the answer ends where it stops, and whether it belongs to its instruction.
+In the lab, where the bad rows are known, `score_filter` gives precision and recall.
 """
 
 import itertools
