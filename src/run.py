@@ -35,7 +35,7 @@ from src.schema import NOTEBOOKS, PROFILES, nearest
 from src.workspace import REFERENCE, STAGES, Stage, Workspace, WorkspaceError
 
 RENDER_SEEDS = 5
-LARGEST = 1_000_000  # bytes of a file in outputs/reference
+LARGEST = 2_000_000  # bytes of a file in outputs/reference
 COMMANDS = ["all", "status", "plan", "report", "chat", "render"]
 
 
@@ -147,7 +147,7 @@ def render(seeds: int = RENDER_SEEDS) -> int:
         for file in _promoted(workspace.folder(stage.name)):
             if file.stat().st_size > LARGEST:
                 raise RunError(
-                    f"{file} is {file.stat().st_size / 1e6:.1f} MB; outputs/reference takes files up to 1 MB"
+                    f"{file} is {file.stat().st_size / 1e6:.1f} MB; outputs/reference takes files up to 2 MB"
                 )
     for stage in STAGES.values():
         folder, target = workspace.folder(stage.name), REFERENCE / stage.name

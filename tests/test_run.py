@@ -284,9 +284,9 @@ def test_render_promotes_small_files_and_notebooks(engine, place):
 
 
 def test_render_refuses_large_files_before_touching_anything(engine, place, capsys):
-    engine.big = b"x" * 1_000_001
+    engine.big = b"x" * 2_000_001
     assert run.main(["render"]) == 1
-    assert "takes files up to 1 MB" in capsys.readouterr().err and not (place / "reference").exists()
+    assert "takes files up to 2 MB" in capsys.readouterr().err and not (place / "reference").exists()
 
 
 # ---------------------------------------------------------------- plan
