@@ -52,9 +52,7 @@ class PPOConfig:
 
     steps: int = 100  # rollout + update rounds
     batch_size: int = 64  # responses sampled in each step
-    responses_per_prompt: int = (
-        1  # to each prompt of a step; above 1 every score is compared with its siblings'
-    )
+    responses_per_prompt: int = 1  # above 1 every score is compared with those of its siblings
     num_ppo_epochs: int = 2  # passes over those responses, each in a new random order
     mini_batch_size: int = 16  # responses per forward and backward pass: sets memory, not the result
     gradient_accumulation_steps: int = 1  # such passes per optimiser step

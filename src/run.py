@@ -147,7 +147,8 @@ def render(seeds: int = RENDER_SEEDS) -> int:
         for file in _promoted(workspace.folder(stage.name)):
             if file.stat().st_size > LARGEST:
                 raise RunError(
-                    f"{file} is {file.stat().st_size / 1e6:.1f} MB; outputs/reference takes files up to 2 MB"
+                    f"{file} is {file.stat().st_size / 1e6:.1f} MB; outputs/reference takes "
+                    f"files up to {LARGEST / 1e6:.0f} MB"
                 )
     for stage in STAGES.values():
         folder, target = workspace.folder(stage.name), REFERENCE / stage.name

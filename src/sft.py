@@ -34,9 +34,8 @@ from src.runtime import Stopwatch, autocast, progress, resolve_precision
 from src.templates import IGNORE, encode_example, encode_prompt
 
 Row = dict[str, list[int]]
-KEPT_BYTES = (
-    2**30
-)  # the most that reference states may take; what does not fit is computed again in every epoch
+# The most that kept reference states may take; what does not fit is computed again in every epoch.
+KEPT_BYTES = 2**30
 
 
 @dataclass
