@@ -110,6 +110,12 @@ class HeldOutData(Data):
 
 
 @dataclass(frozen=True)
+class AugmentedData(Data):
+    augment: Whole
+    min_grade: Share
+
+
+@dataclass(frozen=True)
 class Matrix:
     prompts: Count
 
@@ -256,7 +262,7 @@ STAGES: dict[str, dict[str, type]] = {  # the notebook's own file
     "03": {"data": HeldOutData, "train": Train, "lora": Lora, "sweep": LoraSweep},
     "04": {"compare": Compare},
     "05": {"sweep": Sweep, "analysis": Analysis},
-    "06": {"data": Data, "filter": Filter, "train": KLTrain, "ablation": Ablation},
+    "06": {"data": AugmentedData, "filter": Filter, "train": KLTrain, "ablation": Ablation},
     "07": {"reward": Reward, "ppo": PPO, "journey": Journey, "dpo": DPO},
 }
 

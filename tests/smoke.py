@@ -15,7 +15,7 @@ SMOKE = (
     "03:sweep.lora_rates=[1e-3]", "03:sweep.ranks=[1]",
     "04:compare.prompts=4", "04:compare.questions=tests/questions.jsonl", "05:sweep.rates=[3e-4, 3e-3]", "05:sweep.sizes=[12, 24]", "05:sweep.steps=2", "05:sweep.validation=8",
     "05:analysis.rows=12", "05:analysis.blocks=3", "05:analysis.texts=6",
-    "06:data.rows=48", "06:train.epochs=1", "06:filter.pool=120", "06:filter.anchor_paragraphs=60", "06:ablation.rows=24",
+    "06:data.rows=48", "06:data.augment=12", "06:train.epochs=1", "06:filter.pool=120", "06:filter.anchor_paragraphs=60", "06:ablation.rows=24",
     "06:ablation.few_rows=16", "06:ablation.betas=[0, 0.1]",
     "07:reward.pairs=64", "07:reward.heldout_pairs=60", "07:reward.prompts=12", "07:ppo.steps=2", "07:ppo.prompts=24",
     "07:ppo.batch_size=8", "07:ppo.mini_batch_size=4", "07:ppo.max_new_tokens=8", "07:ppo.measure_every=1",

@@ -13,7 +13,7 @@ import nbformat
 import psutil
 import pytest
 
-from src import headless, plan, run, runtime, workspace
+from src import headless, plan, run, runtime, work, workspace
 from src.config import ROOT, load_config
 from src.jsonio import read_json
 from src.schema import NOTEBOOKS
@@ -47,6 +47,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "write_readme", lambda: (tmp_path / "README.md").write_text("renewed"))
     monkeypatch.setattr(workspace, "stage_code", lambda stage: {})
     monkeypatch.setattr(runtime, "measure_machine", lambda *a, **k: MACHINE)
+    monkeypatch.setattr(work, "measure_speed", lambda cfg: work.Speed(1000.0, 3000.0, 500.0))
     for name in [key for key in os.environ if key.startswith("COURSE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COURSE_OUTPUTS", str(tmp_path / "outputs"))
@@ -301,7 +302,7 @@ def test_plan_scales_earlier_runs_by_the_machine(engine, place, capsys):
     out = capsys.readouterr().out
     line = next(line for line in out.splitlines() if line.startswith("01"))
     assert "4.0" in line and "777" in line and "machine ratio 2.00" in line
-    assert "never run" in next(line for line in out.splitlines() if line.startswith("04"))
+    assert "counted" in next(line for line in out.splitlines() if line.startswith("04"))
     assert run.main(["plan"]) == 0
     assert "will be skipped" in capsys.readouterr().out
     (place / "reference" / "stage2_instruction").mkdir(parents=True)
@@ -318,9 +319,7 @@ def test_plan_of_the_gpt2_profile(place, monkeypatch, capsys):
     assert run.main(["plan", "--profile", "gpt2"]) == 0
     out = capsys.readouterr().out
     assert "Anthropic/hh-rlhf" in out and "Qwen/Qwen2.5-3B-Instruct, about 6200 MB" in out
-    assert "tatsu-lab/alpaca" not in out and "training ≈" in out
-    cfg = load_config("02", "gpt2", environ={})
-    assert plan.training_tokens(cfg) == cfg.data.rows * cfg.train.epochs * plan.ROW_TOKENS
+    assert "tatsu-lab/alpaca" not in out and out.count("counted") == 7
 
 
 def test_parameters_are_counted_from_the_file_header(tmp_path):
@@ -328,8 +327,8 @@ def test_parameters_are_counted_from_the_file_header(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "model.safetensors", {"format": "pt"})
-    assert plan.base_parameters(str(tmp_path)) == 17
-    assert plan.base_parameters("some/name") == plan.GPT2_PARAMETERS
+    assert work.parameters_of(str(tmp_path)) == 17
+    assert work.parameters_of("some/name") == work.GPT2_PARAMETERS
 
 
 def test_a_widget_is_refused():

@@ -1,0 +1,293 @@
+"""How much work a stage is, counted in tokens, and how fast this machine does such work with this base model.
+
+`plan.py` multiplies the two where a stage never ran here. Three kinds of token cost differently: those that are trained
+on (forward, backward and their share of the optimiser), those that are only read, and those that are written one by
+one. Whoever changes a notebook so that it trains or measures more changes the count of its stage here; a test
+compares the counts with what the reference run took.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from src import runtime
+from src.config import Config
+from src.fingerprint import base_model_source
+from src.workspace import ROOT
+
+GPT2_PARAMETERS, JUDGE_PARAMETERS = 124e6, 3.1e9  # of what is not here yet: the base, and the 3B judge
+JUDGE_TOKENS = 220  # of one judgement: question, answer and what the judge is told
+FIXED_SECONDS = 12.0  # of every stage: start, imports, figures
+PROBE_TOKENS, PARAGRAPH_TOKENS = 12, 60  # a fact as a sentence; a paragraph of general prose
+KL_FACTOR = 1.35  # training with a KL term against training without
+SPLITS = {"lab": 4, "gpt2": 1}  # of evaluation prompts
+
+
+class Lengths(NamedTuple):
+    """Mean lengths in tokens: a training row, its prompt, both sides of a preference pair, a pair's prompt, an answer."""
+
+    row: float
+    prompt: float
+    pair: float
+    pair_prompt: float
+    answer: float
+
+
+def lengths(cfg: Config) -> Lengths:
+    """What the profile's data has on average. GPT-2 is taken never to end an answer by itself: an upper bound."""
+    if cfg.profile == "lab":
+        return Lengths(row=36, prompt=24, pair=88, pair_prompt=34, answer=9)
+    return Lengths(row=90, prompt=35, pair=300, pair_prompt=110, answer=cfg.evaluation.max_new_tokens)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Tokens."""
+
+    trained: float = 0.0
+    read: float = 0.0
+    written: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.trained + other.trained, self.read + other.read, self.written + other.written)
+
+    def __mul__(self, times: float) -> Work:
+        return Work(self.trained * times, self.read * times, self.written * times)
+
+    def seconds(self, speed: Speed) -> float:
+        """At the speeds of one machine."""
+        return self.trained / speed.trained + self.read / speed.read + self.written / speed.written
+
+
+class Speed(NamedTuple):
+    """Tokens per second, by kind of work."""
+
+    trained: float
+    read: float
+    written: float
+
+
+# --- Counting --------------------------------------------------------------------------------------------------
+
+
+def seconds_of(number: str, cfg: Config, speed: Speed) -> float:
+    """Expected seconds of a stage: its work for every seed, and what comes once."""
+    return FIXED_SECONDS + (COUNTS[number](cfg) * cfg.seeds + ONCE.get(number, _nothing)(cfg)).seconds(speed)
+
+
+def _nothing(cfg: Config) -> Work:
+    return Work()
+
+
+def _look(cfg: Config, knowledge: bool = True, answers: int = 2) -> Work:
+    """One standard measurement of a model: held-out prompts answered `answers` times, facts and prose read."""
+    n = lengths(cfg)
+    asked = SPLITS[cfg.profile] * cfg.evaluation.prompts * answers
+    known = cfg.evaluation.probes * PROBE_TOKENS + cfg.evaluation.paragraphs * PARAGRAPH_TOKENS
+    return Work(read=asked * n.prompt + known * knowledge, written=asked * n.answer)
+
+
+def _training(cfg: Config, rows: float | None = None, heldout: bool = True) -> Work:
+    """One run of the section `train`, with the held-out loss before it and after every epoch."""
+    n, epochs = lengths(cfg), cfg.train.epochs
+    rows = cfg.data.rows if rows is None else rows
+    return Work(
+        trained=rows * epochs * n.row,
+        read=(epochs + 1) * cfg.data.heldout * n.row * heldout if heldout else 0,
+    )
+
+
+def _judged(cfg: Config, answers: float) -> Work:
+    """Answers that an LLM judge reads, in tokens that the base would read in the same time; the lab's rubric is free."""
+    if cfg.judge == "gold":
+        return Work()
+    times = parameters_of(cfg.judge, JUDGE_PARAMETERS) / parameters_of(cfg.base_model)
+    return Work(read=answers * JUDGE_TOKENS * times)
+
+
+def _stage1(cfg: Config) -> Work:
+    n = lengths(cfg)
+    recall = 2 * (
+        4 * cfg.data.rows + cfg.evaluation.prompts
+    )  # a row and three paraphrases, by base and stage
+    return _training(cfg) + _look(cfg) + Work(read=recall * n.prompt, written=recall * n.answer)
+
+
+def _stage2(cfg: Config) -> Work:
+    n, templates = lengths(cfg), 5
+    cell = Work(
+        read=cfg.matrix.prompts * n.prompt + cfg.data.heldout * n.row, written=cfg.matrix.prompts * n.answer
+    )
+    return _training(cfg) * (1 + templates) + cell * ((2 + templates) * templates) + _look(cfg)
+
+
+def _stage3(cfg: Config) -> Work:
+    runs = 2 + len(cfg.sweep.full_rates) + len(cfg.sweep.lora_rates) + len(cfg.sweep.ranks)
+    return (_training(cfg) + _look(cfg, answers=1)) * runs + _look(cfg)
+
+
+def _stage3_once(cfg: Config) -> Work:
+    return _look(cfg, answers=0) * 5  # five number formats
+
+
+def _stage4_once(cfg: Config) -> Work:
+    n = lengths(cfg)
+    asked = 4 * 2 * SPLITS[cfg.profile] * cfg.compare.prompts
+    return Work(read=2 * asked * (n.prompt + n.answer), written=asked * n.answer) + _judged(cfg, asked)
+
+
+def _stage5(cfg: Config) -> Work:
+    n, grid = lengths(cfg), len(cfg.sweep.rates) * len(cfg.sweep.sizes)
+    runs = 2 * grid + 2 + len(cfg.sweep.sizes) + 4  # EOS learned and masked; narrow; no loops; templates
+    one = Work(trained=cfg.sweep.steps * cfg.sweep.batch_size * n.row, read=cfg.sweep.validation * n.row)
+    gradients = Work(trained=2 * 5 * 2 * cfg.analysis.rows * n.row)
+    return (one + _look(cfg)) * runs + gradients
+
+
+def _stage6(cfg: Config) -> Work:
+    train = lambda rows: _training(cfg, rows, heldout=False)
+    strengths = sum(beta > 0 for beta in cfg.ablation.betas)
+    kl = KL_FACTOR if cfg.train.kl_beta else 1.0
+    main = train(cfg.data.rows) * (kl + 1) + _look(cfg) * 2
+    small = train(cfg.ablation.rows) * (2 * strengths * KL_FACTOR + 5 * kl + 4)
+    looks = _look(cfg, answers=1) * (2 * strengths + 7) + _look(cfg, answers=5) * 2
+    written = Work()
+    if cfg.data.augment:
+        n, tasks = lengths(cfg), cfg.data.augment
+        writer = Work(
+            trained=6 * cfg.ablation.rows * n.prompt,
+            read=3 * tasks * n.prompt,
+            written=tasks * (n.prompt + n.answer),
+        )
+        written = (
+            writer + _judged(cfg, tasks) + (train(1.3 * cfg.ablation.rows) * kl + _look(cfg, answers=1)) * 2
+        )
+    return main + small + looks + written
+
+
+def _stage6_once(cfg: Config) -> Work:
+    others = 8  # instructions that every answer is tried with, besides its own
+    return Work(read=cfg.filter.pool * (1 + others) * lengths(cfg).row / 2)
+
+
+def _stage7(cfg: Config) -> Work:
+    n, reward, ppo = lengths(cfg), cfg.reward, cfg.ppo
+    answer = min(n.answer, ppo.max_new_tokens)
+    text = n.pair_prompt + answer
+    models = Work(trained=2 * reward.pairs * reward.epochs * n.pair, read=2 * reward.heldout_pairs * n.pair)
+    sampled = Work(read=reward.prompts * 8 * (n.pair_prompt + 2 * text), written=reward.prompts * 8 * answer)
+    journey = cfg.journey
+    steps = [ppo.steps, journey.hack_steps, journey.v2_steps]
+    if (journey.v3_steps, journey.v3_kl) != (ppo.steps, ppo.kl_coef):
+        steps.append(journey.v3_steps)
+    step = Work(
+        trained=ppo.batch_size * ppo.num_ppo_epochs * text,
+        read=ppo.batch_size * (n.pair_prompt + 3 * text),
+        written=ppo.batch_size * answer,
+    )
+    sampled += _judged(cfg, reward.prompts * 8)
+    seen = _judged(cfg, 3 * reward.prompts) + Work(
+        read=reward.prompts * (3 * n.pair_prompt + 7 * text), written=reward.prompts * 3 * answer
+    )
+    runs = step * sum(steps) + seen * (2 + sum(-(-n // ppo.measure_every) for n in steps))
+    dpo = Work(trained=cfg.dpo.pairs * cfg.dpo.epochs * n.pair, read=cfg.dpo.pairs * n.pair)
+    return models + sampled + runs + dpo + _look(cfg)
+
+
+def _stage7_once(cfg: Config) -> Work:
+    n = lengths(cfg).pair
+    return Work(trained=4 * cfg.reward.pairs / 8 * n, read=4 * cfg.reward.heldout_pairs * n)  # four controls
+
+
+COUNTS = {
+    "01": _stage1, "02": _stage2, "03": _stage3, "04": _nothing, "05": _stage5, "06": _stage6, "07": _stage7,
+}  # fmt: skip
+ONCE = {
+    "01": _look,
+    "03": _stage3_once,
+    "04": _stage4_once,
+    "05": _look,
+    "06": _stage6_once,
+    "07": _stage7_once,
+}
+
+
+def memory_mb(number: str, cfg: Config, parameters: float) -> float:
+    """Expected peak: weights, gradients and Adam's two moments of what is trained (16 bytes a parameter), 4 bytes a
+    parameter for each frozen model beside it, and what the widest batch keeps for its backward pass."""
+    n, flat = lengths(cfg), cfg.flat()
+    frozen = {"06": 1, "07": 3}.get(number, 1)
+    batch = flat.get("train.batch_size") or flat.get("sweep.batch_size") or 0
+    tokens = batch * n.row * 2  # padded to its longest row
+    if number == "07":
+        tokens = max(2 * cfg.reward.batch_size * n.pair / 2, cfg.ppo.mini_batch_size * n.pair) * 1.5
+    kept = (
+        tokens * parameters**0.5 * 120
+    )  # activations of all layers grow as the square root of the weights, times depth
+    trained = 0 if number == "04" else 16
+    return 700 + ((trained + 4 * frozen) * parameters + kept) / 1e6
+
+
+def parameters_of(name: str, otherwise: float = GPT2_PARAMETERS) -> float:
+    """Parameters of a local model, read from the headers of its safetensors files; `otherwise` for one on the Hub."""
+    source = base_model_source(name)
+    count = 0
+    for path in sorted(Path(source).glob("*.safetensors")) if isinstance(source, Path) else []:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for key, tensor in header.items():
+            size = 1
+            for n in tensor.get("shape", [0]) if key != "__metadata__" else [0]:
+                size *= n
+            count += size
+    return float(count or otherwise)
+
+
+# --- Measuring -------------------------------------------------------------------------------------------------
+
+
+def measure_speed(cfg: Config, rows: int = 16, batch_size: int = 8) -> Speed:
+    """Tokens a second of a model of the base's shape with random weights: some seconds of training, reading, writing.
+
+    It is the course's own trainer, reader and sampler that are timed, on `rows` rows as long as the profile's, after a
+    first turn that does not count. A base on the Hub that is not here yet is taken to have GPT-2's shape.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config
+
+    from src.generation import generate
+    from src.metrics import response_perplexity
+    from src.models import load_tokenizer
+    from src.sft import SFTSettings, train_sft
+
+    source = base_model_source(cfg.base_model)
+    shape = AutoConfig.from_pretrained(source) if isinstance(source, Path) else GPT2Config()
+    tokenizer = load_tokenizer(ROOT / "models" / "lab-gpt2")  # its ids are valid for any larger vocabulary
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(shape)
+    words = (" the cat sat on a mat and", round(lengths(cfg).row / 7))
+    pairs = [("Say:", words[0] * words[1])] * rows
+    length = len(tokenizer("Say:" + pairs[0][1])["input_ids"])
+    settings = SFTSettings(
+        max_steps=3, learning_rate=1e-6, batch_size=batch_size, max_length=1024, precision=cfg.precision
+    )
+    history = train_sft(model, tokenizer, pairs, settings, progress=None).history
+    trained = 2 * batch_size * length / (history[-1]["seconds"] - history[0]["seconds"])
+    prompts, texts = zip(*pairs, strict=True)
+    read = _rate(lambda: response_perplexity(model, tokenizer, prompts, texts), rows * length)
+    tokens = 16
+    written = _rate(
+        lambda: generate(model, tokenizer, list(prompts) * 2, max_new_tokens=tokens, temperature=1.0),
+        2 * rows * tokens,
+    )
+    return Speed(trained, read, written)
+
+
+def _rate(work, tokens: float) -> float:
+    work()
+    watch = runtime.Stopwatch()
+    work()
+    return tokens / watch.seconds
