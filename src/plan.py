@@ -97,7 +97,7 @@ class Measured:
         speed = work.measure_speed(self.cfg)
         print(
             f"measured with random weights of the base's shape: {speed.trained:.0f} tokens/s trained, "
-            f"{speed.read:.0f} read, {speed.written:.0f} written\n"
+            f"({1000 * speed.step_seconds:.0f} ms a step besides), {speed.read:.0f} read, {speed.written:.0f} written\n"
         )
         return speed
 

@@ -8,8 +8,9 @@ compares the counts with what the reference run took.
 
 from __future__ import annotations
 
+import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,29 +46,32 @@ def lengths(cfg: Config) -> Lengths:
 
 @dataclass(frozen=True)
 class Work:
-    """Tokens."""
+    """Tokens, and optimiser steps."""
 
     trained: float = 0.0
     read: float = 0.0
     written: float = 0.0
+    steps: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.trained + other.trained, self.read + other.read, self.written + other.written)
+        return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def __mul__(self, times: float) -> Work:
-        return Work(self.trained * times, self.read * times, self.written * times)
+        return Work(*(times * a for a in astuple(self)))
 
     def seconds(self, speed: Speed) -> float:
         """At the speeds of one machine."""
-        return self.trained / speed.trained + self.read / speed.read + self.written / speed.written
+        tokens = self.trained / speed.trained + self.read / speed.read + self.written / speed.written
+        return tokens + self.steps * speed.step_seconds
 
 
 class Speed(NamedTuple):
-    """Tokens per second, by kind of work."""
+    """Tokens per second, by kind of work, and what an optimiser step takes whatever its batch."""
 
     trained: float
     read: float
     written: float
+    step_seconds: float
 
 
 # --- Counting --------------------------------------------------------------------------------------------------
@@ -96,7 +100,8 @@ def _training(cfg: Config, rows: float | None = None, heldout: bool = True) -> W
     rows = cfg.data.rows if rows is None else rows
     return Work(
         trained=rows * epochs * n.row,
-        read=(epochs + 1) * cfg.data.heldout * n.row * heldout if heldout else 0,
+        read=(epochs + 1) * cfg.data.heldout * n.row if heldout else 0,
+        steps=rows * epochs / (cfg.train.batch_size * cfg.train.gradient_accumulation),
     )
 
 
@@ -142,7 +147,8 @@ def _stage4_once(cfg: Config) -> Work:
 def _stage5(cfg: Config) -> Work:
     n, grid = lengths(cfg), len(cfg.sweep.rates) * len(cfg.sweep.sizes)
     runs = 2 * grid + 2 + len(cfg.sweep.sizes) + 4  # EOS learned and masked; narrow; no loops; templates
-    one = Work(trained=cfg.sweep.steps * cfg.sweep.batch_size * n.row, read=cfg.sweep.validation * n.row)
+    steps = cfg.sweep.steps
+    one = Work(trained=steps * cfg.sweep.batch_size * n.row, read=cfg.sweep.validation * n.row, steps=steps)
     gradients = Work(trained=2 * 5 * 2 * cfg.analysis.rows * n.row)
     return (one + _look(cfg)) * runs + gradients
 
@@ -156,9 +162,13 @@ def _stage6(cfg: Config) -> Work:
     looks = _look(cfg, answers=1) * (2 * strengths + 7) + _look(cfg, answers=5) * 2
     written = Work()
     if cfg.data.augment:
+        from src.augment import (
+            WRITER_EPOCHS,
+        )  # here: it brings the whole trainer, which `status` need not wait for
+
         n, tasks = lengths(cfg), cfg.data.augment
         writer = Work(
-            trained=6 * cfg.ablation.rows * n.prompt,
+            trained=WRITER_EPOCHS * cfg.ablation.rows * n.prompt,
             read=3 * tasks * n.prompt,
             written=tasks * (n.prompt + n.answer),
         )
@@ -177,7 +187,11 @@ def _stage7(cfg: Config) -> Work:
     n, reward, ppo = lengths(cfg), cfg.reward, cfg.ppo
     answer = min(n.answer, ppo.max_new_tokens)
     text = n.pair_prompt + answer
-    models = Work(trained=2 * reward.pairs * reward.epochs * n.pair, read=2 * reward.heldout_pairs * n.pair)
+    models = Work(
+        trained=2 * reward.pairs * reward.epochs * n.pair,
+        read=2 * reward.heldout_pairs * n.pair,
+        steps=2 * reward.pairs * reward.epochs / reward.batch_size,
+    )
     sampled = Work(read=reward.prompts * 8 * (n.pair_prompt + 2 * text), written=reward.prompts * 8 * answer)
     journey = cfg.journey
     steps = [ppo.steps, journey.hack_steps, journey.v2_steps]
@@ -187,13 +201,15 @@ def _stage7(cfg: Config) -> Work:
         trained=ppo.batch_size * ppo.num_ppo_epochs * text,
         read=ppo.batch_size * (n.pair_prompt + 3 * text),
         written=ppo.batch_size * answer,
+        steps=ppo.num_ppo_epochs * ppo.batch_size / (ppo.mini_batch_size * ppo.gradient_accumulation_steps),
     )
     sampled += _judged(cfg, reward.prompts * 8)
     seen = _judged(cfg, 3 * reward.prompts) + Work(
         read=reward.prompts * (3 * n.pair_prompt + 7 * text), written=reward.prompts * 3 * answer
     )
     runs = step * sum(steps) + seen * (2 + sum(-(-n // ppo.measure_every) for n in steps))
-    dpo = Work(trained=cfg.dpo.pairs * cfg.dpo.epochs * n.pair, read=cfg.dpo.pairs * n.pair)
+    pairs, batch = cfg.dpo.pairs * cfg.dpo.epochs, cfg.dpo.batch_size * cfg.dpo.gradient_accumulation_steps
+    dpo = Work(trained=pairs * n.pair, read=pairs * n.pair, steps=pairs / batch)
     return models + sampled + runs + dpo + _look(cfg)
 
 
@@ -249,11 +265,12 @@ def parameters_of(name: str, otherwise: float = GPT2_PARAMETERS) -> float:
 # --- Measuring -------------------------------------------------------------------------------------------------
 
 
-def measure_speed(cfg: Config, rows: int = 16, batch_size: int = 8) -> Speed:
+def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     """Tokens a second of a model of the base's shape with random weights: some seconds of training, reading, writing.
 
     It is the course's own trainer, reader and sampler that are timed, on `rows` rows as long as the profile's, after a
-    first turn that does not count. A base on the Hub that is not here yet is taken to have GPT-2's shape.
+    first turn that does not count. Two batch sizes tell a token's share of a training step from the step's own. A
+    base on the Hub that is not here yet is taken to have GPT-2's shape.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config
@@ -268,22 +285,28 @@ def measure_speed(cfg: Config, rows: int = 16, batch_size: int = 8) -> Speed:
     tokenizer = load_tokenizer(ROOT / "models" / "lab-gpt2")  # its ids are valid for any larger vocabulary
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(shape)
-    words = (" the cat sat on a mat and", round(lengths(cfg).row / 7))
-    pairs = [("Say:", words[0] * words[1])] * rows
-    length = len(tokenizer("Say:" + pairs[0][1])["input_ids"])
-    settings = SFTSettings(
-        max_steps=3, learning_rate=1e-6, batch_size=batch_size, max_length=1024, precision=cfg.precision
-    )
-    history = train_sft(model, tokenizer, pairs, settings, progress=None).history
-    trained = 2 * batch_size * length / (history[-1]["seconds"] - history[0]["seconds"])
-    prompts, texts = zip(*pairs, strict=True)
+    text = " the cat sat on a mat and" * round(lengths(cfg).row / 7)
+    length = len(tokenizer("Say:" + text)["input_ids"])
+
+    def step_time(batch: int) -> float:
+        settings = SFTSettings(
+            max_steps=4, learning_rate=1e-6, batch_size=batch, max_length=1024, precision=cfg.precision
+        )
+        history = train_sft(model, tokenizer, [("Say:", text)] * batch, settings, progress=None).history
+        at = [row["seconds"] for row in history]
+        return min(later - earlier for earlier, later in itertools.pairwise(at))
+
+    few, many = 2, rows
+    short, long = step_time(few), step_time(many)
+    a_token = (long - short) / ((many - few) * length)
+    step = max(0.0, short - few * length * a_token)
+    prompts, texts = ["Say:"] * rows, [text] * rows
     read = _rate(lambda: response_perplexity(model, tokenizer, prompts, texts), rows * length)
-    tokens = 16
+    new = 16
     written = _rate(
-        lambda: generate(model, tokenizer, list(prompts) * 2, max_new_tokens=tokens, temperature=1.0),
-        2 * rows * tokens,
+        lambda: generate(model, tokenizer, prompts * 2, max_new_tokens=new, temperature=1.0), 2 * rows * new
     )
-    return Speed(trained, read, written)
+    return Speed(1 / a_token, read, written, step)
 
 
 def _rate(work, tokens: float) -> float:
