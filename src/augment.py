@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from src.data import INSTRUCTION_COLUMNS
 from src.generation import generate
 from src.judge import Judge
 from src.quality import FilterReport
@@ -58,38 +59,38 @@ def write_rows(
 ) -> Written:
     """`count` tasks sampled at temperature 1 from a writer trained on `seeds`, answered greedily by `model`, and chosen.
 
-    `settings` is the recipe of the writer, but for its epochs and penalties. `quality` is the filter; `min_grade` (0 to 1) the lowest grade of the judge that
-    stays. A task that equals a seed, an earlier task or one of `forbidden` (the evaluation's questions) is lost. `model`
-    is not changed. Raises what `train_sft` raises for seeds that cannot be learned.
+    `settings` is the recipe of the writer, but for its epochs and penalties. `quality` is the filter, which sees the
+    seeds too; `min_grade` (0 to 1) the lowest grade of the judge that stays. A task that equals a seed, an earlier task
+    or one of `forbidden` (the evaluation's questions) is lost. `model` is not changed. Raises what `train_sft` raises for seeds that cannot be learned.
     """
-    seeds = [task_of(row) for row in seeds]
+    seeds = [{name: row[name] for name in INSTRUCTION_COLUMNS} for row in seeds]
+    known = [task_of(row) for row in seeds]
     writer = copy.deepcopy(model)
     seed_everything(seed)
     # The copy is thrown away, so there is nothing to protect.
     recipe = replace(settings, epochs=WRITER_EPOCHS, kl_beta=0.0, pretrain_mix=0.0, too_long="skip")
-    train_sft(writer, tokenizer, [(WRITE, task) for task in seeds], recipe, progress=progress)
+    train_sft(writer, tokenizer, [(WRITE, task) for task in known], recipe, progress=progress)
     tasks, lost = _new_tasks(
         generate(
             writer, tokenizer, [WRITE] * count, max_new_tokens=max_new_tokens, temperature=1.0, seed=seed
         ),
-        {"copies a seed": map(_plain, seeds), "asked in the evaluation": map(_plain, forbidden)},
+        {"copies a seed": map(_plain, known), "asked in the evaluation": map(_plain, forbidden)},
     )
     if not tasks:  # a writer that learned nothing is a result, too
-        return Written(Dataset.from_dict({"instruction": [], "input": [], "output": []}), [], [], lost)
+        return Written(Dataset.from_dict({name: [] for name in INSTRUCTION_COLUMNS}), [], [], lost)
     prompts = [build_prompt(task) for task in tasks]
     answers = [g.text for g in generate(model, tokenizer, prompts, max_new_tokens=max_new_tokens)]
-    rows = Dataset.from_list(
-        [
-            {"instruction": task, "input": "", "output": said}
-            for task, said in zip(tasks, answers, strict=True)
-        ]
-    )
+    rows = [
+        {"instruction": task, "input": "", "output": said} for task, said in zip(tasks, answers, strict=True)
+    ]
     grades = [grade.overall for grade in judge.score_many(prompts, answers)]
-    report = quality(rows)
-    lost |= {f"filter: {rule}": len(numbers) for rule, numbers in report.removed.items() if numbers}
-    left = [i for i in range(len(tasks)) if i not in report.gone]
+    # Some rules compare rows with each other, so the seeds stand beside them as what is usual.
+    removed = quality(Dataset.from_list(seeds + rows)).removed
+    found = {rule: {i - len(seeds) for i in numbers if i >= len(seeds)} for rule, numbers in removed.items()}
+    lost |= {f"filter: {rule}": len(numbers) for rule, numbers in found.items() if numbers}
+    left = sorted(set(range(len(rows))).difference(*found.values()))
     chosen = [i for i in left if grades[i] >= min_grade]
-    return Written(rows, grades, chosen, lost | {"judge": len(left) - len(chosen)})
+    return Written(Dataset.from_list(rows), grades, chosen, lost | {"judge": len(left) - len(chosen)})
 
 
 def task_of(row: Mapping[str, str]) -> str:

@@ -148,6 +148,23 @@ def load_config(
     return Config(stage, profile, {key: values[key] for key in fields}, source)
 
 
+def config_beside(stage: str | int, cfg: Config) -> Config:
+    """The configuration that another stage has in a run like this one: its own file, and what all stages share (base
+    model, data, judge, evaluation) as in `cfg`, wherever that came from. ConfigError for an unknown stage."""
+    other = load_config(stage, cfg.profile, environ={})
+    values, source = dict(other._values), dict(other.source)
+    for key in values:
+        shared = key.split(".")[0] in (
+            key,
+            *EVERYWHERE,
+        )  # a key without a section, or one of a common section
+        if shared and not cfg.source[key].startswith(
+            f"configs/{cfg.notebook}"
+        ):  # what 02 restates is 02's alone
+            values[key], source[key] = cfg._values[key], cfg.source[key]
+    return Config(other.stage, other.profile, values, source)
+
+
 def check_profile(profile: str) -> str:
     if profile not in PROFILES:
         raise ConfigError(

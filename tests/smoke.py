@@ -18,7 +18,7 @@ SMOKE = (
     "06:data.rows=48", "06:data.augment=12", "06:train.epochs=1", "06:filter.pool=120", "06:filter.anchor_paragraphs=60", "06:ablation.rows=24",
     "06:ablation.few_rows=16", "06:ablation.betas=[0, 0.1]",
     "07:reward.pairs=64", "07:reward.heldout_pairs=60", "07:reward.prompts=12", "07:ppo.steps=2", "07:ppo.prompts=24",
-    "07:ppo.batch_size=8", "07:ppo.mini_batch_size=4", "07:ppo.max_new_tokens=8", "07:ppo.measure_every=1",
+    "07:ppo.batch_size=8", "07:ppo.mini_batch_size=4", "07:ppo.gradient_accumulation_steps=1", "07:ppo.max_new_tokens=8", "07:ppo.measure_every=1",
     "07:dpo.pairs=16", "07:journey.v1_steps=1", "07:journey.v2_steps=2", "07:journey.v3_steps=2", "07:journey.hack_steps=2",
 )  # fmt: skip
 

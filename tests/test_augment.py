@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from datasets import Dataset
 
 from src.augment import WRITE, _new_tasks, task_of, write_rows
 from src.generation import Generation
@@ -14,9 +15,12 @@ from src.workspace import ROOT
 
 BASE = ROOT / "models" / "lab-gpt2"
 SEEDS = [
-    {"instruction": f"Which word is the opposite of {word}?", "input": "", "output": "-"}
-    for word in ("hot", "big", "long", "fast", "near", "happy", "open", "early")
-]
+    {"instruction": f"Which word is the opposite of {word}?", "input": "", "output": answer}
+    for word, answer in (
+        ("hot", "Cold."), ("big", "Small."), ("long", "Short."), ("fast", "Slow."),
+        ("near", "Far."), ("happy", "Sad."), ("open", "Closed."), ("early", "Late."),
+    )
+]  # fmt: skip
 
 
 def said(*texts: str, ended: bool = True) -> list[Generation]:
@@ -81,8 +85,8 @@ def test_the_judge_decides_what_stays(base, written):
 
 
 def test_the_filter_decides_what_stays(base, written):
-    report = quality_filter(written.rows)
-    assert not set(written.chosen) & report.gone
+    report = quality_filter(Dataset.from_list(SEEDS + written.rows.to_list()))
+    assert not {i + len(SEEDS) for i in written.chosen} & report.gone
     strict = write(base, quality=lambda rows: quality_filter(rows, min_words=1000))
     assert strict.chosen == [] and strict.lost["filter: length"] > 0
 

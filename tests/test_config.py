@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.config import CONFIG_FOLDER, ConfigError, load_config, stage_number
+from src.config import CONFIG_FOLDER, ConfigError, config_beside, load_config, stage_number
 from src.schema import NOTEBOOKS, PROFILES, nearest, schema
 
 SIX = "06_instruct_tuning_training.yaml"
@@ -166,6 +166,17 @@ def test_precedence_and_where_a_value_came_from():
 )
 def test_a_wrong_override_is_an_error(override, told):
     assert told in error(CONFIG_FOLDER, overrides=[override])
+
+
+def test_another_stage_of_the_same_run_shares_data_and_base_but_not_its_training():
+    cfg = load_config(
+        "02", overrides=["instruction_data=mine.json", "train.epochs=9", "evaluation.prompts=7"], environ={}
+    )
+    other, plain = config_beside("01", cfg), load_config("01", environ={})
+    assert (other.instruction_data, other.evaluation.prompts) == ("mine.json", 7)
+    assert other.source["instruction_data"] == "--set"
+    assert other.train == plain.train and other.data == plain.data and other.stage == "01"
+    assert config_beside("01", load_config("02", environ={})).flat() == plain.flat()
 
 
 def test_a_typo_in_the_environment_is_an_error_for_every_stage():
