@@ -1,8 +1,8 @@
 """Synthetic rows: a model writes new tasks after the pattern of seed tasks, answers them, and two filters choose.
 
-Self-Instruct (Wang et al. 2022, arXiv 2212.10560) with two changes that a small model needs. It cannot imitate seed tasks that
-stand in its prompt, so a copy of it is trained on them for a moment to write tasks; and what it answers is not
-taken on trust: the quality filter and a judge decide which rows stay. Choosing a model's own answers by a grade and training
+Self-Instruct (Wang et al. 2022, arXiv 2212.10560) with two changes. The seed tasks do not stand in a prompt: a copy of the
+model is trained on them for a few passes, which a model too small to learn from examples in its prompt needs. And
+beside the filter a judge decides which rows stay. Choosing a model's own answers by a grade and training
 on them is rejection sampling (STaR, Zelikman et al. 2022, arXiv 2203.14465).
 """
 
@@ -33,7 +33,7 @@ class Written:
     """`rows`: every written task that is new, with its answer; an `input` stands in the instruction, on a line of its own.
 
     `grades`: the judge's overall grade of each row. `chosen`: numbers of the rows that the filter and the judge keep.
-    `lost`: how many tasks or rows went, by reason, in the order of the checks.
+    `lost`: how many went, by reason: first of the writing, then of the filter, then of the judge.
     """
 
     rows: Dataset
@@ -60,8 +60,9 @@ def write_rows(
     """`count` tasks sampled at temperature 1 from a writer trained on `seeds`, answered greedily by `model`, and chosen.
 
     `settings` is the recipe of the writer, but for its epochs and penalties. `quality` is the filter, which sees the
-    seeds too; `min_grade` (0 to 1) the lowest grade of the judge that stays. A task that equals a seed, an earlier task
-    or one of `forbidden` (the evaluation's questions) is lost. `model` is not changed. Raises what `train_sft` raises for seeds that cannot be learned.
+    seeds too; `min_grade` (0 to 1) the lowest grade of the judge that stays. A task that is empty or
+    unfinished, or equals (but for case and spaces) a seed, an earlier task or one of `forbidden` (the evaluation's
+    questions), is lost. `model` is not changed. Raises what `train_sft` raises for seeds that cannot be learned.
     """
     seeds = [{name: row[name] for name in INSTRUCTION_COLUMNS} for row in seeds]
     known = [task_of(row) for row in seeds]

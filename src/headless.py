@@ -8,6 +8,7 @@ failing cell is shown with its error.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
@@ -125,9 +126,12 @@ def _in_thread(work: Any, tick: Callable[[], None]) -> None:
             while not wait([future], timeout=0.2).done:
                 tick()
         except KeyboardInterrupt:
-            if "task" in running:
-                running["loop"].call_soon_threadsafe(running["task"].cancel)
-            wait([future], timeout=10)
+            # Again and again: a library that waits for the kernel may catch one cancellation and go on.
+            while not future.done():
+                if "task" in running:
+                    with contextlib.suppress(RuntimeError):  # the loop has closed in this very moment
+                        running["loop"].call_soon_threadsafe(running["task"].cancel)
+                wait([future], timeout=10)
             raise
         future.result()
 

@@ -1,10 +1,11 @@
 """What a run would cost before it starts: minutes, memory and downloads, from this machine's measured
 speed.
 
-`python -m src.run plan` prints it. A stage's time comes from its last run here, else from the reference
-run, scaled by the speed of this machine against the one in that run's manifest. Where neither is there (the
-gpt2 profile on a new machine) a stage's work is counted in tokens (`work.py`) and divided by the speed at
-which this machine trains, reads and writes them with a model of the base's shape; marked `counted`.
+`python -m src.run plan` prints it. A stage's time comes from its last run here, else from the reference run,
+scaled by the number of seeds and by the speed of this machine against the one in that run's manifest; other
+changed settings are not counted. Where neither run is there (the gpt2 profile on a new machine) a stage's work
+is counted in tokens and optimiser steps (`work.py`) and priced at the speed at which this machine trains, reads
+and writes with a model of the base's shape; marked `counted`.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def expect(
             if was["profile"] != cfg.profile:
                 continue
             ratio = was["machine"]["tokens_per_second"] / machine["tokens_per_second"]
-            minutes = was["duration_seconds"] / 60 * ratio * max(1.0, cfg.seeds / was["seeds"])
+            minutes = was["duration_seconds"] / 60 * ratio * cfg.seeds / was["seeds"]
             return minutes, str(was["peak_memory_mb"]), f"{source}, machine ratio {ratio:.2f}"
         except (JSONFileError, KeyError, TypeError, ZeroDivisionError):
             continue
@@ -93,11 +94,11 @@ class Measured:
 
     @cached_property
     def value(self) -> work.Speed:
-        """Tokens a second."""
+        """The speeds of `work.measure_speed`."""
         speed = work.measure_speed(self.cfg)
         print(
-            f"measured with random weights of the base's shape: {speed.trained:.0f} tokens/s trained, "
-            f"({1000 * speed.step_seconds:.0f} ms a step besides), {speed.read:.0f} read, {speed.written:.0f} written\n"
+            f"measured with random weights of the base's shape: {speed.trained:.0f} tokens/s trained "
+            f"(plus {1000 * speed.step_seconds:.0f} ms a step), {speed.read:.0f} read, {speed.written:.0f} written\n"
         )
         return speed
 

@@ -1,7 +1,7 @@
-"""How much work a stage is, counted in tokens, and how fast this machine does such work with this base model.
+"""How much work a stage is, counted in tokens and optimiser steps, and how fast this machine does such work with this base model.
 
 `plan.py` multiplies the two where a stage never ran here. Three kinds of token cost differently: those that are trained
-on (forward, backward and their share of the optimiser), those that are only read, and those that are written one by
+on (forward and backward), those that are only read, and those that are written one by
 one. Whoever changes a notebook so that it trains or measures more changes the count of its stage here; a test
 compares the counts with what the reference run took.
 """
@@ -20,9 +20,13 @@ from src.fingerprint import base_model_source
 from src.workspace import ROOT
 
 GPT2_PARAMETERS, JUDGE_PARAMETERS = 124e6, 3.1e9  # of what is not here yet: the base, and the 3B judge
-JUDGE_TOKENS = 220  # of one judgement: question, answer and what the judge is told
+JUDGE_TOKENS, JUDGE_REPLIES = (
+    220,
+    3,
+)  # of one reply: question, answer, what the judge is told; a grade takes a reply an aspect
 FIXED_SECONDS = 12.0  # of every stage: start, imports, figures
 PROBE_TOKENS, PARAGRAPH_TOKENS = 12, 60  # a fact as a sentence; a paragraph of general prose
+FILTER_PASSES = 9  # the filter reads an answer behind its own instruction and behind eight others
 KL_FACTOR = 1.35  # training with a KL term against training without
 SPLITS = {"lab": 4, "gpt2": 1}  # of evaluation prompts
 
@@ -110,7 +114,7 @@ def _judged(cfg: Config, answers: float) -> Work:
     if cfg.judge == "gold":
         return Work()
     times = parameters_of(cfg.judge, JUDGE_PARAMETERS) / parameters_of(cfg.base_model)
-    return Work(read=answers * JUDGE_TOKENS * times)
+    return Work(read=answers * JUDGE_REPLIES * JUDGE_TOKENS * times)
 
 
 def _stage1(cfg: Config) -> Work:
@@ -169,18 +173,20 @@ def _stage6(cfg: Config) -> Work:
         n, tasks = lengths(cfg), cfg.data.augment
         writer = Work(
             trained=WRITER_EPOCHS * cfg.ablation.rows * n.prompt,
-            read=3 * tasks * n.prompt,
+            read=2 * tasks * n.prompt + (tasks + cfg.ablation.rows) * FILTER_PASSES * n.row / 2,
             written=tasks * (n.prompt + n.answer),
+            steps=WRITER_EPOCHS
+            * cfg.ablation.rows
+            / (cfg.train.batch_size * cfg.train.gradient_accumulation),
         )
         written = (
-            writer + _judged(cfg, tasks) + (train(1.3 * cfg.ablation.rows) * kl + _look(cfg, answers=1)) * 2
+            writer + _judged(cfg, tasks) + (train(1.4 * cfg.ablation.rows) * kl + _look(cfg, answers=1)) * 2
         )
     return main + small + looks + written
 
 
 def _stage6_once(cfg: Config) -> Work:
-    others = 8  # instructions that every answer is tried with, besides its own
-    return Work(read=cfg.filter.pool * (1 + others) * lengths(cfg).row / 2)
+    return Work(read=cfg.filter.pool * FILTER_PASSES * lengths(cfg).row / 2)
 
 
 def _stage7(cfg: Config) -> Work:
@@ -195,7 +201,7 @@ def _stage7(cfg: Config) -> Work:
     sampled = Work(read=reward.prompts * 8 * (n.pair_prompt + 2 * text), written=reward.prompts * 8 * answer)
     journey = cfg.journey
     steps = [ppo.steps, journey.hack_steps, journey.v2_steps]
-    if (journey.v3_steps, journey.v3_kl) != (ppo.steps, ppo.kl_coef):
+    if (journey.v3_steps, journey.v3_kl, "constant") != (ppo.steps, ppo.kl_coef, ppo.learning_rate_schedule):
         steps.append(journey.v3_steps)
     step = Work(
         trained=ppo.batch_size * ppo.num_ppo_epochs * text,
@@ -215,7 +221,11 @@ def _stage7(cfg: Config) -> Work:
 
 def _stage7_once(cfg: Config) -> Work:
     n = lengths(cfg).pair
-    return Work(trained=4 * cfg.reward.pairs / 8 * n, read=4 * cfg.reward.heldout_pairs * n)  # four controls
+    controls = max(4, cfg.seeds)  # each on an eighth of the pairs
+    ten = _judged(cfg, 6 * 10)  # the ten queries to six models
+    return (
+        Work(trained=controls * cfg.reward.pairs / 8 * n, read=controls * cfg.reward.heldout_pairs * n) + ten
+    )
 
 
 COUNTS = {
@@ -284,7 +294,7 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     shape = AutoConfig.from_pretrained(source) if isinstance(source, Path) else GPT2Config()
     tokenizer = load_tokenizer(ROOT / "models" / "lab-gpt2")  # its ids are valid for any larger vocabulary
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(shape)
+    model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)  # whatever it was saved in
     text = " the cat sat on a mat and" * round(lengths(cfg).row / 7)
     length = len(tokenizer("Say:" + text)["input_ids"])
 
@@ -298,7 +308,9 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
 
     few, many = 2, rows
     short, long = step_time(few), step_time(many)
-    a_token = (long - short) / ((many - few) * length)
+    a_token = max(long - short, 0.1 * long) / (
+        (many - few) * length
+    )  # a busy machine may turn the two around
     step = max(0.0, short - few * length * a_token)
     prompts, texts = ["Say:"] * rows, [text] * rows
     read = _rate(lambda: response_perplexity(model, tokenizer, prompts, texts), rows * length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -143,6 +144,31 @@ def test_ctrl_c_ends_the_kernel_too(place):
     while psutil.pid_exists(kernel) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not psutil.pid_exists(kernel)
+
+
+def test_a_cancellation_that_is_swallowed_once_is_asked_for_again(monkeypatch):
+    cancelled = []
+
+    async def stubborn():
+        try:
+            await asyncio.sleep(99)
+        except asyncio.CancelledError:
+            cancelled.append("swallowed")
+        await asyncio.sleep(99)
+
+    calls = iter(range(9))
+
+    def tick():
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+
+    patient = headless.wait
+    monkeypatch.setattr(
+        headless, "wait", lambda futures, timeout: patient(futures, timeout=min(timeout, 0.5))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        headless._in_thread(stubborn(), tick)
+    assert cancelled == ["swallowed"]
 
 
 # ---------------------------------------------------------------- a stand-in for the notebook
