@@ -114,9 +114,11 @@ def test_a_dying_kernel_and_a_notebook_without_finish(place, capsys):
 
 
 INTERRUPTED = """
+import signal
 import sys
 from pathlib import Path
 from src import headless, run, workspace
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore Ctrl-C
 headless.NOTEBOOK_FOLDER = Path(sys.argv[1])
 workspace.stage_code = lambda stage: {}
 sys.exit(run.main(["01"]))
