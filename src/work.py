@@ -1,9 +1,9 @@
-"""How much work a stage is, counted in tokens and optimiser steps, and how fast this machine does such work with this base model.
+"""How much work a stage is, counted in tokens and optimiser steps, and how fast this machine does such work.
 
-`plan.py` multiplies the two where a stage never ran here. Three kinds of token cost differently: those that are trained
-on (forward and backward), those that are only read, and those that are written one by
-one. Whoever changes a notebook so that it trains or measures more changes the count of its stage here; a test
-compares the counts with what the reference run took.
+`plan.py` multiplies the two where a stage never ran here. Three kinds of token cost differently: those that are
+trained on (forward and backward), those that are only read, and those that are written one by one. Whoever changes
+a notebook so that it trains or measures more changes the count of its stage here; a test compares the counts with
+what the reference run took.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from src.fingerprint import base_model_source
 from src.workspace import ROOT
 
 GPT2_PARAMETERS, JUDGE_PARAMETERS = 124e6, 3.1e9  # of what is not here yet: the base, and the 3B judge
-JUDGE_TOKENS, JUDGE_REPLIES = (
-    220,
-    3,
-)  # of one reply: question, answer, what the judge is told; a grade takes a reply an aspect
+JUDGE_TOKENS = 220  # of one reply of an LLM judge: question, answer and what the judge is told
+JUDGE_REPLIES = 3  # a graded answer takes one for each aspect
 FIXED_SECONDS = 12.0  # of every stage: start, imports, figures
 PROBE_TOKENS, PARAGRAPH_TOKENS = 12, 60  # a fact as a sentence; a paragraph of general prose
 FILTER_PASSES = 9  # the filter reads an answer behind its own instruction and behind eight others
