@@ -98,7 +98,8 @@ class Measured:
         speed = work.measure_speed(self.cfg)
         print(
             f"measured with random weights of the base's shape: {speed.trained:.0f} tokens/s trained "
-            f"(plus {1000 * speed.step_seconds:.0f} ms a step), {speed.read:.0f} read, {speed.written:.0f} written\n"
+            f"(plus {1000 * speed.step_seconds:.0f} ms a step), {speed.read:.0f} read, "
+            f"{speed.written:.0f} written, {speed.judged:.0f} read by a judge\n"
         )
         return speed
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +21,7 @@ from src.config import Config
 from src.fingerprint import base_model_source
 from src.workspace import ROOT
 
-GPT2_PARAMETERS, JUDGE_PARAMETERS = 124e6, 3.1e9  # of what is not here yet: the base, and the 3B judge
+GPT2_PARAMETERS = 124e6  # of a base that is not here yet
 JUDGE_TOKENS = 220  # of one reply of an LLM judge: question, answer and what the judge is told
 JUDGE_REPLIES = 3  # a graded answer takes one for each aspect
 FIXED_SECONDS = 12.0  # of every stage: start, imports, figures
@@ -53,6 +55,7 @@ class Work:
     trained: float = 0.0
     read: float = 0.0
     written: float = 0.0
+    judged: float = 0.0
     steps: float = 0.0
 
     def __add__(self, other: Work) -> Work:
@@ -63,16 +66,20 @@ class Work:
 
     def seconds(self, speed: Speed) -> float:
         """At the speeds of one machine."""
-        tokens = self.trained / speed.trained + self.read / speed.read + self.written / speed.written
-        return tokens + self.steps * speed.step_seconds
+        passive = self.read / speed.read + self.written / speed.written + self.judged / speed.judged
+        return self.trained / speed.trained + passive + self.steps * speed.step_seconds
 
 
 class Speed(NamedTuple):
-    """Tokens per second, by kind of work, and what an optimiser step takes whatever its batch."""
+    """Tokens per second, by kind of work, and what an optimiser step takes whatever its batch.
+
+    An LLM judge reads too, but in bf16 where the CPU multiplies that natively; measurements read in fp32.
+    """
 
     trained: float
     read: float
     written: float
+    judged: float
     step_seconds: float
 
 
@@ -111,8 +118,8 @@ def _judged(cfg: Config, answers: float) -> Work:
     """Answers that an LLM judge reads, in tokens that the base would read in the same time; the lab's rubric is free."""
     if cfg.judge == "gold":
         return Work()
-    times = parameters_of(cfg.judge, JUDGE_PARAMETERS) / parameters_of(cfg.base_model)
-    return Work(read=answers * JUDGE_REPLIES * JUDGE_TOKENS * times)
+    times = parameters_of(cfg.judge) / parameters_of(cfg.base_model)
+    return Work(judged=answers * JUDGE_REPLIES * JUDGE_TOKENS * times)
 
 
 def _stage1(cfg: Config) -> Work:
@@ -241,7 +248,8 @@ ONCE = {
 
 def memory_mb(number: str, cfg: Config, parameters: float) -> float:
     """Expected peak: weights, gradients and Adam's two moments of what is trained (16 bytes a parameter), 4 bytes a
-    parameter for each frozen model beside it, and what the widest batch keeps for its backward pass."""
+    parameter for each frozen model beside it, and what the widest batch keeps for its backward pass. An LLM judge is
+    read in fp32 first and then kept in bf16, where the CPU multiplies that natively."""
     n, flat = lengths(cfg), cfg.flat()
     frozen = {"06": 1, "07": 3}.get(number, 1)
     batch = flat.get("train.batch_size") or flat.get("sweep.batch_size") or 0
@@ -252,11 +260,17 @@ def memory_mb(number: str, cfg: Config, parameters: float) -> float:
         tokens * parameters**0.5 * 120
     )  # activations of all layers grow as the square root of the weights, times depth
     trained = 0 if number == "04" else 16
-    return 700 + ((trained + 4 * frozen) * parameters + kept) / 1e6
+    needed = (trained + 4 * frozen) * parameters + kept
+    if cfg.judge != "gold" and (number in ("04", "07") or (number == "06" and cfg.data.augment)):
+        judge = parameters_of(cfg.judge)
+        bf16 = runtime.resolve_precision(cfg.precision) == "bf16"
+        needed = max(4 * judge, needed + (2 if bf16 else 4) * judge)
+    return 700 + needed / 1e6
 
 
-def parameters_of(name: str, otherwise: float = GPT2_PARAMETERS) -> float:
-    """Parameters of a local model, read from the headers of its safetensors files; `otherwise` for one on the Hub."""
+def parameters_of(name: str) -> float:
+    """Parameters of a local model, read from the headers of its safetensors files; of one on the Hub what its name
+    says (Qwen2.5-1.5B: 1.5e9), and GPT-2's for a name that says nothing."""
     source = base_model_source(name)
     count = 0
     for path in sorted(Path(source).glob("*.safetensors")) if isinstance(source, Path) else []:
@@ -267,7 +281,9 @@ def parameters_of(name: str, otherwise: float = GPT2_PARAMETERS) -> float:
             for n in tensor.get("shape", [0]) if key != "__metadata__" else [0]:
                 size *= n
             count += size
-    return float(count or otherwise)
+    said = re.search(r"(\d+(?:\.\d+)?)([BM])(?![a-z])", name)
+    named = float(said[1]) * {"B": 1e9, "M": 1e6}[said[2]] if said else GPT2_PARAMETERS
+    return float(count or named)
 
 
 # --- Measuring -------------------------------------------------------------------------------------------------
@@ -316,11 +332,21 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     written = _rate(
         lambda: generate(model, tokenizer, prompts * 2, max_new_tokens=new, temperature=1.0), 2 * rows * new
     )
-    return Speed(1 / a_token, read, written, step)
+    if runtime.resolve_precision(cfg.precision) == "bf16":
+        model = model.bfloat16()
+    ids = torch.randint(len(tokenizer), (8, JUDGE_TOKENS))
+    with torch.inference_mode():
+        judged = _rate(lambda: model(ids, use_cache=False, logits_to_keep=1), ids.numel())
+    return Speed(1 / a_token, read, written, judged, step)
 
 
-def _rate(work, tokens: float) -> float:
+def _rate(work: Callable[[], object], tokens: float) -> float:
+    """Tokens a second of the fastest of three turns, after one that does not count: whatever else a machine does can
+    only slow a turn down."""
     work()
-    watch = runtime.Stopwatch()
-    work()
-    return tokens / watch.seconds
+    seconds = []
+    for _ in range(3):
+        watch = runtime.Stopwatch()
+        work()
+        seconds.append(watch.seconds)
+    return tokens / min(seconds)

@@ -1,13 +1,19 @@
 """The counted work of a stage against what the reference run took, and speeds that are really measured."""
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from src import work
 from src.config import load_config
 from src.jsonio import read_json
-from src.workspace import REFERENCE, STAGES
+from src.workspace import REFERENCE, ROOT, STAGES
 
-SPEED = work.Speed(8000.0, 30000.0, 4500.0, 0.02)  # of the lab's model; only their ratios matter here
+SPEED = work.Speed(
+    8000.0, 30000.0, 4500.0, 60000.0, 0.02
+)  # of the lab's model; only their ratios matter here
 
 
 def expected(number: str, **changes) -> float:
@@ -48,14 +54,63 @@ def test_more_of_anything_takes_longer(number, change):
 def test_an_llm_judge_costs_and_the_rubric_does_not():
     gpt2 = load_config("04", "gpt2", environ={})
     rubric = load_config("04", "gpt2", environ={}, overrides=["judge=gold"])
-    speed = work.Speed(300.0, 1000.0, 100.0, 0.4)
+    speed = work.Speed(300.0, 1000.0, 100.0, 1500.0, 0.4)
     assert work.seconds_of("04", gpt2, speed) > 1.5 * work.seconds_of("04", rubric, speed)
 
 
-def test_speeds_are_measured_with_the_shape_of_the_base():
-    small = load_config("01", "lab", environ={})
-    speed = work.measure_speed(small, rows=8)
-    assert speed.read > speed.trained > 0 and speed.written > 0 and speed.step_seconds >= 0
+def test_speeds_are_measured_with_the_shape_of_the_base(monkeypatch):
+    """Whether one speed is above another is not asked: on a machine that does other things too, it need not be."""
+    shapes, build = [], AutoModelForCausalLM.from_config
+    monkeypatch.setattr(
+        AutoModelForCausalLM, "from_config", lambda shape, **kw: shapes.append(shape) or build(shape, **kw)
+    )
+    speed = work.measure_speed(load_config("01", "lab", environ={}), rows=8)
+    assert min(speed[:4]) > 0 and speed.step_seconds >= 0
+    base = AutoConfig.from_pretrained(ROOT / "models" / "lab-gpt2")
+    assert [(shape.n_layer, shape.n_embd) for shape in shapes] == [(base.n_layer, base.n_embd)]
+
+
+def test_a_steps_own_time_is_told_from_its_tokens(monkeypatch):
+    """With a trainer whose step takes 0.5 s and 1 ms a token, both come out."""
+    tokens = {}
+
+    def trainer(model, tokenizer, rows, settings, progress):
+        tokens[len(rows)] = len(rows) * len(tokenizer("".join(rows[0]))["input_ids"])
+        seconds = 0.5 + 0.001 * tokens[len(rows)]
+        noise = [9.0, 0.0, 3.0, 0.0]  # the first step warms up, others are disturbed: the fastest one counts
+        return SimpleNamespace(
+            history=[{"seconds": at} for at in itertools.accumulate(seconds + n for n in noise)]
+        )
+
+    monkeypatch.setattr("src.sft.train_sft", trainer)
+    speed = work.measure_speed(load_config("01", "lab", environ={}), rows=8)
+    assert speed.trained == pytest.approx(1000) and speed.step_seconds == pytest.approx(0.5)
+
+
+def test_the_fastest_turn_counts_and_the_first_does_not(monkeypatch):
+    times = iter([5.0, 2.0, 4.0])
+    monkeypatch.setattr(work.runtime, "Stopwatch", lambda: SimpleNamespace(seconds=next(times)))
+    turns = []
+    assert work._rate(lambda: turns.append(1), 100) == 50 and len(turns) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("Qwen/Qwen2.5-1.5B-Instruct", 1.5e9), ("org/SmolLM2-360M", 3.6e8),
+        ("openai-community/gpt2-of-nobody", work.GPT2_PARAMETERS), ("org/8bits-7Base", work.GPT2_PARAMETERS),
+    ],
+)  # fmt: skip
+def test_a_model_that_is_not_here_has_the_size_in_its_name(name, parameters):
+    assert work.parameters_of(name) == parameters
+
+
+def test_an_llm_judge_takes_memory_where_it_judges():
+    for number in ("04", "07"):
+        gpt2 = load_config(number, "gpt2", environ={}, overrides=["precision=fp32"])
+        rubric = load_config(number, "gpt2", environ={}, overrides=["precision=fp32", "judge=gold"])
+        judge = work.memory_mb(number, gpt2, 124e6) - work.memory_mb(number, rubric, 124e6)
+        assert judge == pytest.approx(4 * 1.5e9 / 1e6)
 
 
 def test_memory_grows_with_the_model():
