@@ -48,7 +48,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "write_readme", lambda: (tmp_path / "README.md").write_text("renewed"))
     monkeypatch.setattr(workspace, "stage_code", lambda stage: {})
     monkeypatch.setattr(runtime, "measure_machine", lambda *a, **k: MACHINE)
-    monkeypatch.setattr(work, "measure_speed", lambda cfg: work.Speed(1000.0, 3000.0, 500.0, 0.1))
+    monkeypatch.setattr(work, "measure_speed", lambda cfg: work.Speed(1000.0, 3000.0, 500.0, 6000.0, 0.1))
     for name in [key for key in os.environ if key.startswith("COURSE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COURSE_OUTPUTS", str(tmp_path / "outputs"))
