@@ -25,6 +25,7 @@ HUB_MB = {  # size of what is downloaded once
     "openai-community/gpt2": 550,
     "tatsu-lab/alpaca": 25,
     "Anthropic/hh-rlhf": 95,
+    "Qwen/Qwen2.5-1.5B-Instruct": 3100,
     "Qwen/Qwen2.5-3B-Instruct": 6200,
 }
 

@@ -346,7 +346,7 @@ def test_plan_of_the_gpt2_profile(place, monkeypatch, capsys):
     (place / "datasets--tatsu-lab--alpaca").mkdir()
     assert run.main(["plan", "--profile", "gpt2"]) == 0
     out = capsys.readouterr().out
-    assert "Anthropic/hh-rlhf" in out and "Qwen/Qwen2.5-3B-Instruct, about 6200 MB" in out
+    assert "Anthropic/hh-rlhf" in out and "Qwen/Qwen2.5-1.5B-Instruct, about 3100 MB" in out
     assert "tatsu-lab/alpaca" not in out and out.count("counted") == 7
 
 
