@@ -90,15 +90,18 @@ def verdict(claim: Claim, found: Mapping[str, Any], min_seeds: int = MIN_SEEDS) 
     return "supported" if low > 0 else "not supported"
 
 
+def rule(claim: Claim) -> str:
+    """When the claim holds, in words: `above 0.05`."""
+    return f"{'above' if claim.above else 'below'} {claim.threshold:g}".replace("-", "−")
+
+
 def claim_table(claims: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The ledger of one notebook as it is shown: what is claimed, the rule, what was found. `claims`: id -> what `measured` gives."""
     return [
         {
             "the source says": BY_ID[name].statement,
             "measured as": BY_ID[name].effect,
-            "holds if": f"{'above' if BY_ID[name].above else 'below'} {BY_ID[name].threshold:g}".replace(
-                "-", "−"
-            ),
+            "holds if": rule(BY_ID[name]),
             "effect [95 % interval]": f"{found['effect']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]",
             "seeds": found["seeds"],
             "verdict": verdict(BY_ID[name], found),
@@ -123,6 +126,7 @@ def ledger(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             "notebook": claim.notebook,
             "claim": claim.statement,
             "measured as": claim.effect,
+            "holds if": rule(claim),
             "effect": found[claim.id]["effect"],
             "low": found[claim.id]["low"],
             "high": found[claim.id]["high"],

@@ -41,9 +41,10 @@ def show_expected_cost(cfg: Config, run: Run) -> None:
     manifest = REFERENCE / run.stage.name / "manifest.json"
     if cfg.profile == "lab" and manifest.is_file():
         made = read_json(manifest)
-        minutes = made["duration_seconds"] / 60 / made["seeds"]
+        seconds = made["duration_seconds"] / made["seeds"]
+        time = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
         say(
-            f"*What to expect: an earlier rendering took {minutes:.0f} minute{'s' * (f'{minutes:.0f}' != '1')} a training seed on two "
+            f"*What to expect: an earlier rendering took {time} a training seed on two "
             f"cores and {made['peak_memory_mb'] / 1000:.1f} GB of memory at its peak; this run has {cfg.seeds}.*"
         )
 

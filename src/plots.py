@@ -62,6 +62,7 @@ ALIASES = {"base model": "base", "LoRA": "stage3_lora"}  # what a figure may cal
 def colours_of(names: Sequence[str]) -> dict[str, str]:
     """A colour per name: a stage always has its own; without any stage among them, the Okabe-Ito cycle."""
     known = {**STAGE_COLOURS, **{alias: STAGE_COLOURS[stage] for alias, stage in ALIASES.items()}}
+    known |= {name: known["LoRA"] for name in names if name.startswith("LoRA ")}  # "LoRA 0.003" is LoRA too
     if not any(name in known for name in names):
         return {name: CYCLE[i % len(CYCLE)] for i, name in enumerate(names)}
     rest = [name for name in names if name not in known]
@@ -233,7 +234,11 @@ def dot_intervals(
             axes.axvline(0, color="#333333", linewidth=1.0, linestyle="--", zorder=1)
         axes.set_xlabel(metric)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(3))  # labels of neighbouring panels must not touch
+        values = [_error([row[metric]])[0][0] for row in table.values() if metric in row]
+        whole = all(value == int(value) for value in values)  # a place in a ranking has no half
+        axes.xaxis.set_major_locator(
+            MaxNLocator(3, integer=whole)
+        )  # labels of neighbouring panels must not touch
     panels[0][0].set_yticks(range(len(table)), list(table))
     panels[0][0].set_ylim(len(table) - 0.5, -0.5)  # the first model on top
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
@@ -270,13 +275,26 @@ def dots_by_name(
 
 @_styled
 def bars_by_group(
-    groups: Mapping[str, Mapping[str, object]], *, ylabel: str, xlabel: str = "", title: str = ""
+    groups: Mapping[str, Mapping[str, object]],
+    *,
+    ylabel: str,
+    xlabel: str = "",
+    title: str = "",
+    stacked: bool = False,
 ) -> Figure:
-    """Bars side by side; `groups[group][series]`: an `Interval`, a (low, value, high) triple or a number."""
+    """Bars side by side; `groups[group][series]`: an `Interval`, a (low, value, high) triple or a number.
+
+    `stacked` puts a group's series, all numbers, on top of one another and writes their sum above.
+    """
     _need(groups, "groups")
     series = list(dict.fromkeys(name for row in groups.values() for name in row))
     _need(series, "groups")
     figure, axes = plt.subplots(figsize=(max(SIZE[0], 1.0 + 0.25 * len(groups) * (len(series) + 1)), SIZE[1]))
+    if stacked:
+        _stack(axes, groups, series)
+        _label(axes, xlabel, ylabel, title)
+        _legend(axes)
+        return figure
     width = 0.8 / len(series)
     for number, (name, colour) in enumerate(_in_order(dict.fromkeys(series))):
         at = [place for place, row in enumerate(groups.values()) if name in row]
@@ -292,6 +310,20 @@ def bars_by_group(
     return figure
 
 
+def _stack(axes, groups: Mapping[str, Mapping[str, float]], series: Sequence[str]) -> None:
+    """One bar a group, cut into its series, with the sum above."""
+    below = np.zeros(len(groups))
+    for name, colour in _in_order(dict.fromkeys(series)):
+        heights = np.array([float(row.get(name, 0)) for row in groups.values()])
+        axes.bar(range(len(groups)), heights, 0.55, bottom=below, color=colour, label=name)
+        below += heights
+    for place, height in enumerate(below):
+        axes.text(place, height, f"{height:,.0f}", ha="center", va="bottom", fontsize=8)
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.grid(visible=False, axis="x")
+    axes.margins(y=0.12)  # room for the sums
+
+
 @_styled
 def heat_map(
     matrix,
@@ -304,8 +336,10 @@ def heat_map(
     title: str = "",
     digits: int = 2,
     centre: float | None = None,
+    low_is_good: bool = False,
 ) -> Figure:
-    """A matrix with its numbers written in; with `centre` colours diverge from there; NaN stays empty."""
+    """A matrix with its numbers written in, bright where it is good; with `centre` colours diverge from there; NaN
+    stays empty."""
     matrix = np.asarray(matrix, dtype=float)
     if matrix.shape != (len(rows), len(columns)):
         raise ValueError(f"matrix has shape {matrix.shape} for {len(rows)} rows and {len(columns)} columns")
@@ -317,7 +351,8 @@ def heat_map(
         low, high = centre - reach, centre + reach
     size = (max(SIZE[0], 2.2 + 0.55 * len(columns)), max(2.2, 1.2 + 0.34 * len(rows)))
     figure, axes = plt.subplots(figsize=size)
-    colours = plt.get_cmap("cividis" if centre is None else "PuOr_r")
+    plain = "cividis_r" if low_is_good else "cividis"
+    colours = plt.get_cmap(plain if centre is None else "PuOr_r")
     image = axes.imshow(matrix, cmap=colours, vmin=low, vmax=high, aspect="auto")
     for (row, column), value in np.ndenumerate(matrix):
         if np.isfinite(value):
@@ -393,7 +428,8 @@ def _write_notes(axes, notes: Sequence[tuple[str, tuple[float, float], str]]) ->
     for text, point, colour in notes:
         for dx, dy in around:
             note = axes.annotate(
-                text, point, xytext=(dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", fontsize=8, color=colour
+                text, point, xytext=(dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", fontsize=8, color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},  # lines pass behind it
             )  # fmt: skip
             box = note.get_window_extent()
             inside = (

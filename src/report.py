@@ -67,6 +67,7 @@ def claim_rows(
             "notebook": row["notebook"],
             "the source says": row["claim"],
             "measured as": row["measured as"],
+            "holds if": row["holds if"],
         }
         shown |= {
             "effect [95 % interval]": _effect(row),

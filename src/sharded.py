@@ -147,7 +147,9 @@ def save_whole(model: PreTrainedModel, base: str | Path, tokenizer, folder: Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """What each process does."""
-    parser = argparse.ArgumentParser(prog="torchrun --standalone --nproc_per_node N -m src.sharded", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="torchrun --standalone --nproc_per_node N -m src.sharded", description=__doc__
+    )
     parser.add_argument("folder", type=Path, help="where the trained model goes")
     parser.add_argument("--profile")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")

@@ -203,3 +203,29 @@ def test_bad_input_is_refused():
 def test_the_course_style_is_installed_on_request():
     plots.use_course_style()
     assert mpl.rcParams["figure.figsize"] == [6.0, 3.5] and not mpl.rcParams["axes.spines.top"]
+
+
+def test_stacked_bars_add_up_and_say_so():
+    groups = {"full": {"weights": 500.0, "Adam": 1000.0}, "LoRA": {"weights": 510.0, "Adam": 12.5}}
+    axes = plots.bars_by_group(groups, ylabel="MB", stacked=True).axes[0]
+    tops = [bar.get_y() + bar.get_height() for bar in axes.containers[1]]
+    assert tops == [1500.0, 522.5]
+    assert [text.get_text() for text in axes.texts] == ["1,500", "522"]
+
+
+def test_bright_is_good_also_where_low_is_good():
+    brightness = []
+    for low_is_good in (False, True):
+        image = plots.heat_map([[0.0, 1.0]], ["r"], ["a", "b"], label="x", low_is_good=low_is_good).axes[0].images[0]  # fmt: skip
+        brightness.append([sum(image.to_rgba(value)[:3]) for value in (0.0, 1.0)])
+    assert brightness[0][1] > brightness[0][0] and brightness[1][0] > brightness[1][1]
+
+
+def test_a_place_in_a_ranking_has_no_half():
+    table = {"a": {"place": (1, 1, 2), "win rate": 0.7}, "b": {"place": (1, 2, 2), "win rate": 0.3}}
+    places = plots.dot_intervals(table).axes[0].get_xticks()
+    assert all(place == int(place) for place in places)
+
+
+def test_lora_has_its_colour_at_every_rate():
+    assert plots.colours_of(["LoRA 0.003", "full 0.001"])["LoRA 0.003"] == plots.STAGE_COLOURS["stage3_lora"]
