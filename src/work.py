@@ -228,6 +228,8 @@ def _stage7_once(cfg: Config) -> Work:
     n = lengths(cfg).pair
     controls = max(4, cfg.seeds)  # each on an eighth of the pairs
     ten = _judged(cfg, 6 * 10)  # the ten queries to six models
+    if cfg.reward.labels == "judge":  # two replies about two answers: as many tokens as three about one
+        ten += _judged(cfg, cfg.reward.pairs)
     return (
         Work(trained=controls * cfg.reward.pairs / 8 * n, read=controls * cfg.reward.heldout_pairs * n) + ten
     )

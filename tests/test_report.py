@@ -52,7 +52,9 @@ def test_the_readme_block_is_renewed_between_its_markers(outputs, tmp_path):
     readme.write_text(f"before\n{MARKERS[0]}\nold\n{MARKERS[1]}\nafter\n", encoding="utf-8")
     write_readme(readme, outputs)
     text = readme.read_text(encoding="utf-8")
-    assert text == f"before\n{readme_results(outputs)}\nafter\n" and "\nold\n" not in text and "+0.250" in text
+    assert (
+        text == f"before\n{readme_results(outputs)}\nafter\n" and "\nold\n" not in text and "+0.250" in text
+    )
     readme.write_text("no markers", encoding="utf-8")
     with pytest.raises(ValueError, match="markers"):
         write_readme(readme, outputs)

@@ -58,6 +58,15 @@ def test_an_llm_judge_costs_and_the_rubric_does_not():
     assert work.seconds_of("04", gpt2, speed) > 1.5 * work.seconds_of("04", rubric, speed)
 
 
+def test_pairs_that_the_judge_labels_are_counted():
+    speed = work.Speed(300.0, 1000.0, 100.0, 1500.0, 0.4)
+    seconds = [
+        work.seconds_of("07", load_config("07", "gpt2", environ={}, overrides=[f"reward.labels={labels}"]), speed)
+        for labels in ("data", "judge")
+    ]  # fmt: skip
+    assert seconds[1] > 1.5 * seconds[0]
+
+
 def test_speeds_are_measured_with_the_shape_of_the_base(monkeypatch):
     """Whether one speed is above another is not asked: on a machine that does other things too, it need not be."""
     shapes, build = [], AutoModelForCausalLM.from_config
