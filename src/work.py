@@ -13,12 +13,17 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from src import runtime
 from src.config import Config
+from src.data import load_instructions, load_preferences, preference_examples
 from src.fingerprint import base_model_source
+from src.templates import build_prompt
 from src.workspace import ROOT
 
 GPT2_PARAMETERS = 124e6  # of a base that is not here yet
@@ -29,6 +34,7 @@ PROBE_TOKENS, PARAGRAPH_TOKENS = 12, 60  # a fact as a sentence; a paragraph of 
 FILTER_PASSES = 9  # the filter reads an answer behind its own instruction and behind eight others
 KL_FACTOR = 1.35  # training with a KL term against training without
 SPLITS = {"lab": 4, "gpt2": 1}  # of evaluation prompts
+CHARACTERS = 4.3  # of English text to a token of GPT-2's
 
 
 class Lengths(NamedTuple):
@@ -42,10 +48,37 @@ class Lengths(NamedTuple):
 
 
 def lengths(cfg: Config) -> Lengths:
-    """What the profile's data has on average. GPT-2 is taken never to end an answer by itself: an upper bound."""
+    """What the profile's data has on average: of files their own, of what is to be downloaded Alpaca's and HH-RLHF's.
+
+    GPT-2 is taken never to end an answer by itself: an upper bound. Raises DataError for a file that no stage could read.
+    """
     if cfg.profile == "lab":
         return Lengths(row=36, prompt=24, pair=88, pair_prompt=34, answer=9)
-    return Lengths(row=90, prompt=35, pair=300, pair_prompt=110, answer=cfg.evaluation.max_new_tokens)
+    row, prompt = _row_lengths(cfg.instruction_data)
+    pair, pair_prompt = _pair_lengths(cfg.preference_data)
+    return Lengths(row, prompt, pair, pair_prompt, cfg.evaluation.max_new_tokens)
+
+
+@lru_cache
+def _row_lengths(source: str) -> tuple[float, float]:
+    """Tokens of an instruction row and of its prompt."""
+    if not Path(source).is_file():
+        return 90, 35
+    rows = load_instructions(source)
+    prompt = np.mean([len(build_prompt(row["instruction"], row["input"])) for row in rows]) / CHARACTERS
+    return prompt + np.mean([len(row["output"]) for row in rows]) / CHARACTERS + 2, prompt
+
+
+@lru_cache
+def _pair_lengths(source: str) -> tuple[float, float]:
+    """Tokens of a preference pair, its prompt read once, and of the prompt."""
+    if not Path(source).is_file():
+        return 215, 120
+    pairs = preference_examples(load_preferences(source))
+    prompt = np.mean([len(pair.prompt) for pair in pairs]) / CHARACTERS
+    return prompt + np.mean(
+        [len(pair.chosen) + len(pair.rejected) for pair in pairs]
+    ) / CHARACTERS + 3, prompt
 
 
 @dataclass(frozen=True)
