@@ -15,15 +15,12 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
-
-import numpy as np
 
 from src import runtime
 from src.config import Config
-from src.data import load_instructions, load_preferences, preference_examples
 from src.fingerprint import base_model_source
-from src.templates import build_prompt
 from src.workspace import ROOT
 
 GPT2_PARAMETERS = 124e6  # of a base that is not here yet
@@ -64,9 +61,12 @@ def _row_lengths(source: str) -> tuple[float, float]:
     """Tokens of an instruction row and of its prompt."""
     if not Path(source).is_file():
         return 90, 35
+    from src.data import load_instructions  # here: `status` need not wait for `datasets`
+    from src.templates import build_prompt
+
     rows = load_instructions(source)
-    prompt = np.mean([len(build_prompt(row["instruction"], row["input"])) for row in rows]) / CHARACTERS
-    return prompt + np.mean([len(row["output"]) for row in rows]) / CHARACTERS + 2, prompt
+    prompt = fmean(len(build_prompt(row["instruction"], row["input"])) for row in rows) / CHARACTERS
+    return prompt + fmean(len(row["output"]) for row in rows) / CHARACTERS, prompt
 
 
 @lru_cache
@@ -74,11 +74,11 @@ def _pair_lengths(source: str) -> tuple[float, float]:
     """Tokens of a preference pair, its prompt read once, and of the prompt."""
     if not Path(source).is_file():
         return 215, 120
-    pairs = preference_examples(load_preferences(source))
-    prompt = np.mean([len(pair.prompt) for pair in pairs]) / CHARACTERS
-    return prompt + np.mean(
-        [len(pair.chosen) + len(pair.rejected) for pair in pairs]
-    ) / CHARACTERS + 3, prompt
+    from src.data import load_preferences, preference_examples
+
+    pairs = preference_examples(load_preferences(source, report=lambda text: None))
+    prompt = fmean(len(pair.prompt) for pair in pairs) / CHARACTERS
+    return prompt + fmean(len(pair.chosen) + len(pair.rejected) for pair in pairs) / CHARACTERS, prompt
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The counted work of a stage against what the reference run took, and speeds that are really measured."""
 
 import itertools
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +66,23 @@ def test_pairs_that_the_judge_labels_are_counted():
         for labels in ("data", "judge")
     ]  # fmt: skip
     assert seconds[1] > 1.5 * seconds[0]
+
+
+def test_files_are_counted_with_their_own_lengths(tmp_path):
+    row = {"instruction": "Say it.", "input": "", "output": "word " * 860}
+    (tmp_path / "rows.json").write_text(
+        json.dumps([row | {"instruction": f"Say it {n}."} for n in range(30)])
+    )
+    talk = "\n\nHuman: Say it {}.\n\nAssistant: "
+    pairs = [
+        {"chosen": talk.format(n) + "a" * 430, "rejected": talk.format(n) + "b" * 860} for n in range(30)
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    files = [f"instruction_data={tmp_path / 'rows.json'}", f"preference_data={tmp_path / 'pairs.jsonl'}"]
+    found = work.lengths(load_config("07", "gpt2", environ={}, overrides=files))
+    assert found.row - found.prompt == pytest.approx(1000, abs=1)  # 860 × 5 characters, 4.3 to a token
+    assert found.pair - found.pair_prompt == pytest.approx(300, abs=1)
+    assert 5 < found.prompt < 20 and found.answer == 64
 
 
 def test_speeds_are_measured_with_the_shape_of_the_base(monkeypatch):
