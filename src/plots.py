@@ -235,7 +235,7 @@ def dot_intervals(
         axes.set_xlabel(metric)
         axes.grid(visible=False, axis="y")
         values = [_error([row[metric]])[0][0] for row in table.values() if metric in row]
-        whole = all(value == int(value) for value in values)  # a place in a ranking has no half
+        whole = all(float(value).is_integer() for value in values)  # a place in a ranking has no half
         axes.xaxis.set_major_locator(
             MaxNLocator(3, integer=whole)
         )  # labels of neighbouring panels must not touch

@@ -2,11 +2,12 @@
 
     torchrun --standalone --nproc_per_node 2 -m src.sharded FOLDER --profile gpt2 --set data.rows=2000
 
-Rows, batches, loss and schedule are those of `train_sft`, and so are the numbers it reports. What differs is where
-things are kept: every process has 1/n of each weight, gradient and Adam moment, and gathers the weights of one
-block at a time, just when it computes. While it starts, each process holds a whole copy once.
+Rows, batches, loss and schedule are those of `train_sft`, and in fp32 so are the numbers it reports. What differs is
+where things are kept: every process has 1/n of each weight, gradient and Adam moment, and gathers the weights of one
+block at a time, just when it computes. While it starts, each process holds a whole copy once, in the machine's memory.
 
-`configs/fsdp.yaml` says how. It is also the one door to GPUs; the notebooks are pinned to the CPU and do not come here.
+`configs/fsdp.yaml` says how, precision included. It is also the one door to GPUs; the notebooks are pinned to the CPU
+and do not come here.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from transformers import PreTrainedModel, get_scheduler
+from transformers import PreTrainedModel, Trainer, get_scheduler
 
 from src import runtime
-from src.config import CONFIG_FOLDER, ConfigError, load_config
-from src.data import examples
+from src.config import CONFIG_FOLDER, Config, ConfigError, load_config
+from src.data import DataError, examples
+from src.fingerprint import base_model_source
 from src.losses import IGNORE, response_cross_entropy
-from src.models import load_model, load_tokenizer, save_model
+from src.models import ModelError, load_model, load_tokenizer, save_model
 from src.schema import nearest
 from src.sft import GroupedSampler, SFTSettings, collate, encode_rows
 from src.supervised import TEMPLATE_SETS, draw_rows, settings
@@ -55,14 +57,19 @@ class Sharding:
     @classmethod
     def read(cls, path: Path = CONFIG_FOLDER / "fsdp.yaml") -> Sharding:
         """Raises ConfigError for an unknown key or a value outside its choices."""
-        told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        try:
+            told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}") from None
+        if not isinstance(told, dict):
+            raise ConfigError(f"{path.name}: expected lines of `key: value`, got {told!r:.60}")
         names = [field.name for field in fields(cls)]
         for name in set(told) - set(names):
             raise ConfigError(f"{path.name}: unknown key {name!r}{nearest(name, names)}")
         choices = {"accelerator": BACKENDS, "param_dtype": DTYPES, "reduce_dtype": DTYPES}
         for name, value in told.items():
             allowed = list(choices.get(name, (True, False)))
-            if value not in allowed:
+            if value not in allowed or (name not in choices and not isinstance(value, bool)):
                 raise ConfigError(
                     f"{path.name}: {name}={value!r}, choose one of {', '.join(map(str, allowed))}"
                 )
@@ -98,11 +105,8 @@ def sharded_sft(
     sampler = GroupedSampler(
         [len(row["input_ids"]) for row in rows], size, recipe.seed, recipe.group_by_length
     )
-    an_epoch = -(-len(rows) // size)
-    steps = recipe.max_steps or round(an_epoch * recipe.epochs)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
+    steps = recipe.max_steps or math.ceil(math.ceil(len(rows) / size) * recipe.epochs)
+    optimizer = torch.optim.AdamW(_decay_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
     warmup = recipe.warmup if recipe.warmup >= 1 else math.ceil(steps * recipe.warmup)
     kind = "constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule
     schedule = get_scheduler(kind, optimizer, int(warmup), steps)
@@ -125,14 +129,24 @@ def sharded_sft(
         dist.all_reduce(loss)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"step {step}: the loss is {loss.item()}; lower learning_rate")
-        norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm).full_tensor()
+        limit = recipe.max_grad_norm or math.inf  # 0: no limit
+        norm = nn.utils.clip_grad_norm_(model.parameters(), limit).full_tensor()
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         history.append({"step": step, "loss": loss.item(), "grad_norm": norm.item()})
         if rank == 0:
-            print(f"step {step}/{steps}  loss {loss.item():.3f}", flush=True)
+            print(f"step {step}/{steps}  loss {loss.item():.3f}  grad_norm {norm.item():.3f}", flush=True)
     return history
+
+
+def _decay_groups(model: nn.Module, decay: float) -> list[dict]:
+    """Biases and norms are never decayed: the rule of the library's trainer, which `train_sft` builds on."""
+    decayed = set(Trainer.get_decay_parameter_names(None, model))
+    groups = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        groups[name in decayed].append(parameter)
+    return [{"params": groups[True], "weight_decay": decay}, {"params": groups[False], "weight_decay": 0.0}]
 
 
 def save_whole(model: PreTrainedModel, base: str | Path, tokenizer, folder: Path) -> None:
@@ -145,11 +159,50 @@ def save_whole(model: PreTrainedModel, base: str | Path, tokenizer, folder: Path
     dist.barrier()
 
 
+def check_folder(folder: Path, base: str) -> Path:
+    """Where the model can go: `folder`, absolute. ConfigError before anything is trained if it cannot be written there,
+    or if something else would be replaced: only an earlier model is."""
+    folder = folder.expanduser().resolve()
+    source = base_model_source(base)
+    if folder.is_file() or (
+        folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file()
+    ):
+        raise ConfigError(f"{folder} holds something that is not a model: name a new folder")
+    if isinstance(source, Path) and folder == source.resolve():
+        raise ConfigError(f"{folder} is the base model itself: name a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error}") from None
+    if not os.access(folder.parent, os.W_OK):
+        raise ConfigError(f"{folder.parent} cannot be written to")
+    return folder
+
+
+def check_settings(cfg: Config, how: Sharding, processes: int) -> None:
+    """ConfigError for a setting that this script could not keep, and for GPUs that are not there."""
+    if cfg.seeds > 1:
+        raise ConfigError("a sharded run trains one seed: leave seeds at 1 and set seed")
+    if cfg.precision not in ("auto", how.param_dtype):
+        raise ConfigError(f"precision={cfg.precision}, but fsdp.yaml says param_dtype: {how.param_dtype}")
+    if cfg.train.batch_size < processes:
+        raise ConfigError(
+            f"train.batch_size={cfg.train.batch_size} rows are shared by {processes} processes: some would never get one"
+        )
+    if how.accelerator == "cuda":
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(os.environ["LOCAL_RANK"]) >= found:
+            raise ConfigError(
+                f"accelerator: cuda needs a GPU for each process of a machine, and {found} are here"
+            )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """What each process does."""
+    """What each process does; the first one says what went wrong."""
     parser = argparse.ArgumentParser(
-        prog="torchrun --standalone --nproc_per_node N -m src.sharded", description=__doc__
-    )
+        prog="torchrun --standalone --nproc_per_node N -m src.sharded", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("folder", type=Path, help="where the trained model goes")
     parser.add_argument("--profile")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
@@ -159,23 +212,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("start it with torchrun, which says how many processes there are")
     try:
         cfg, how = load_config("02", args.profile, args.overrides), Sharding.read(args.fsdp)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        check_settings(cfg, how, int(os.environ["WORLD_SIZE"]))
+        _train(cfg, how, check_folder(args.folder, cfg.base_model))
+    except (ConfigError, DataError, ModelError, FloatingPointError) as error:
+        if os.environ["RANK"] == "0":
+            print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    return 0
+
+
+def _train(cfg: Config, how: Sharding, folder: Path) -> None:
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)  # otherwise torchrun's choice
     if how.accelerator == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    runtime.seed_everything(cfg.seed)
+    tokenizer, model = load_tokenizer(cfg.base_model), load_model(cfg.base_model)
+    rows = draw_rows(cfg, tokenizer, cfg.seed).train
+    pairs = examples(rows, TEMPLATE_SETS[cfg.train.templates], cfg.seed)
     dist.init_process_group(BACKENDS[how.accelerator])
-    try:
-        runtime.seed_everything(cfg.seed)
-        tokenizer, model = load_tokenizer(cfg.base_model), load_model(cfg.base_model)
-        rows = draw_rows(cfg, tokenizer, cfg.seed).train
-        pairs = examples(rows, TEMPLATE_SETS[cfg.train.templates], cfg.seed)
-        model = shard(model.to(how.accelerator), how)
-        sharded_sft(model, tokenizer, pairs, settings(cfg, cfg.seed), how)
-        save_whole(model, cfg.base_model, tokenizer, args.folder)
-    finally:
-        dist.destroy_process_group()
-    return 0
+    shard(model, how)  # moves each process's part to its GPU, never the whole
+    sharded_sft(model, tokenizer, pairs, settings(cfg, cfg.seed), how)
+    save_whole(model, cfg.base_model, tokenizer, folder)
 
 
 if __name__ == "__main__":

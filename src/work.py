@@ -1,7 +1,8 @@
 """How much work a stage is, counted in tokens and optimiser steps, and how fast this machine does such work.
 
-`plan.py` multiplies the two where a stage never ran here. Three kinds of token cost differently: those that are
-trained on (forward and backward), those that are only read, and those that are written one by one. Whoever changes
+`plan.py` multiplies the two where a stage never ran here. Four kinds of token cost differently: those that are
+trained on (forward and backward), those that are only read, those that are written one by one, and those that an LLM
+judge reads. Whoever changes
 a notebook so that it trains or measures more changes the count of its stage here; a test compares the counts with
 what the reference run took.
 """
@@ -19,7 +20,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from src import runtime
-from src.config import Config
+from src.config import Config, ConfigError
 from src.fingerprint import base_model_source
 from src.workspace import ROOT
 
@@ -32,10 +33,12 @@ FILTER_PASSES = 9  # the filter reads an answer behind its own instruction and b
 KL_FACTOR = 1.35  # training with a KL term against training without
 SPLITS = {"lab": 4, "gpt2": 1}  # of evaluation prompts
 CHARACTERS = 4.3  # of English text to a token of GPT-2's
+LONGEST = 480  # tokens of an answer or a dialogue that still fits in gpt2's `max_length` of 512
 
 
 class Lengths(NamedTuple):
-    """Mean lengths in tokens: a training row, its prompt, both sides of a preference pair, a pair's prompt, an answer."""
+    """Mean lengths in tokens: a training row, its prompt, a preference pair with its prompt read once, a pair's prompt, an
+    answer."""
 
     row: float
     prompt: float
@@ -47,24 +50,30 @@ class Lengths(NamedTuple):
 def lengths(cfg: Config) -> Lengths:
     """What the profile's data has on average: of files their own, of what is to be downloaded Alpaca's and HH-RLHF's.
 
-    GPT-2 is taken never to end an answer by itself: an upper bound. Raises DataError for a file that no stage could read.
+    GPT-2 is taken never to end an answer by itself: an upper bound. Raises ConfigError for a file that no stage could read.
     """
     if cfg.profile == "lab":
-        return Lengths(row=36, prompt=24, pair=88, pair_prompt=34, answer=9)
-    row, prompt = _row_lengths(cfg.instruction_data)
-    pair, pair_prompt = _pair_lengths(cfg.preference_data)
+        return Lengths(row=36, prompt=24, pair=52, pair_prompt=30, answer=9)
+    from src.files import DataError  # here, and below: `status` need not wait for `datasets`
+
+    try:
+        row, prompt = _row_lengths(cfg.instruction_data)
+        pair, pair_prompt = _pair_lengths(cfg.preference_data)
+    except DataError as error:
+        raise ConfigError(str(error)) from None
     return Lengths(row, prompt, pair, pair_prompt, cfg.evaluation.max_new_tokens)
 
 
 @lru_cache
 def _row_lengths(source: str) -> tuple[float, float]:
     """Tokens of an instruction row and of its prompt."""
-    if not Path(source).is_file():
+    if not _is_here(source):
         return 90, 35
-    from src.data import load_instructions  # here: `status` need not wait for `datasets`
+    from src.data import load_instructions, usable_rows
     from src.templates import build_prompt
 
-    rows = load_instructions(source)
+    longest = LONGEST * CHARACTERS  # the stages skip longer rows
+    rows, _ = usable_rows(load_instructions(source), max_output_characters=round(longest))
     prompt = fmean(len(build_prompt(row["instruction"], row["input"])) for row in rows) / CHARACTERS
     return prompt + fmean(len(row["output"]) for row in rows) / CHARACTERS, prompt
 
@@ -72,13 +81,20 @@ def _row_lengths(source: str) -> tuple[float, float]:
 @lru_cache
 def _pair_lengths(source: str) -> tuple[float, float]:
     """Tokens of a preference pair, its prompt read once, and of the prompt."""
-    if not Path(source).is_file():
+    if not _is_here(source):
         return 215, 120
     from src.data import load_preferences, preference_examples
 
     pairs = preference_examples(load_preferences(source, report=lambda text: None))
-    prompt = fmean(len(pair.prompt) for pair in pairs) / CHARACTERS
+    prompt = min(
+        LONGEST, fmean(len(pair.prompt) for pair in pairs) / CHARACTERS
+    )  # the stages cut longer ones
     return prompt + fmean(len(pair.chosen) + len(pair.rejected) for pair in pairs) / CHARACTERS, prompt
+
+
+def _is_here(source: str) -> bool:
+    """Whether `source` is a file or folder, as `files.load_table` looks for it."""
+    return Path(source).expanduser().exists() or (ROOT / source).exists()
 
 
 @dataclass(frozen=True)
@@ -253,7 +269,8 @@ def _stage7(cfg: Config) -> Work:
     )
     runs = step * sum(steps) + seen * (2 + sum(-(-n // ppo.measure_every) for n in steps))
     pairs, batch = cfg.dpo.pairs * cfg.dpo.epochs, cfg.dpo.batch_size * cfg.dpo.gradient_accumulation_steps
-    dpo = Work(trained=pairs * n.pair, read=pairs * n.pair, steps=pairs / batch)
+    both = pairs * (n.pair + n.pair_prompt)  # DPO reads the prompt before either side
+    dpo = Work(trained=both, read=both, steps=pairs / batch)
     return models + sampled + runs + dpo + _look(cfg)
 
 
@@ -316,8 +333,8 @@ def parameters_of(name: str) -> float:
             for n in tensor.get("shape", [0]) if key != "__metadata__" else [0]:
                 size *= n
             count += size
-    said = re.search(r"(\d+(?:\.\d+)?)([BM])(?![a-z])", name)
-    named = float(said[1]) * {"B": 1e9, "M": 1e6}[said[2]] if said else GPT2_PARAMETERS
+    said = re.search(r"(\d+(?:\.\d+)?)([bm])(?![a-z])", name, re.IGNORECASE)
+    named = float(said[1]) * {"B": 1e9, "M": 1e6}[said[2].upper()] if said else GPT2_PARAMETERS
     return float(count or named)
 
 
@@ -329,7 +346,7 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
 
     It is the course's own trainer, reader and sampler that are timed, on `rows` rows as long as the profile's, after a
     first turn that does not count. Two batch sizes tell a token's share of a training step from the step's own. A
-    base on the Hub that is not here yet is taken to have GPT-2's shape.
+    base on the Hub that is not here yet is timed as GPT-2, and scaled by the size in its name.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config
@@ -372,7 +389,10 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     ids = torch.randint(len(tokenizer), (8, JUDGE_TOKENS))
     with torch.inference_mode():
         judged = _rate(lambda: model(ids, use_cache=False, logits_to_keep=1), ids.numel())
-    return Speed(1 / a_token, read, written, judged, step)
+    times = 1.0  # how much larger the base is than the model that was timed
+    if not isinstance(source, Path):
+        times = parameters_of(cfg.base_model) / GPT2_PARAMETERS
+    return Speed(1 / a_token / times, read / times, written / times, judged / times, step * times)
 
 
 def _rate(work: Callable[[], object], tokens: float) -> float:

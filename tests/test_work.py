@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from src import work
-from src.config import load_config
+from src.config import ConfigError, load_config
 from src.jsonio import read_json
 from src.workspace import REFERENCE, ROOT, STAGES
 
@@ -69,10 +69,10 @@ def test_pairs_that_the_judge_labels_are_counted():
 
 
 def test_files_are_counted_with_their_own_lengths(tmp_path):
-    row = {"instruction": "Say it.", "input": "", "output": "word " * 860}
-    (tmp_path / "rows.json").write_text(
-        json.dumps([row | {"instruction": f"Say it {n}."} for n in range(30)])
-    )
+    row = {"instruction": "Say it.", "input": "", "output": "word " * 344}
+    rows = [row | {"instruction": f"Say it {n}."} for n in range(30)]
+    unusable = [row | {"output": " "}, row | {"output": "word " * 3440}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows + unusable))
     talk = "\n\nHuman: Say it {}.\n\nAssistant: "
     pairs = [
         {"chosen": talk.format(n) + "a" * 430, "rejected": talk.format(n) + "b" * 860} for n in range(30)
@@ -80,9 +80,13 @@ def test_files_are_counted_with_their_own_lengths(tmp_path):
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
     files = [f"instruction_data={tmp_path / 'rows.json'}", f"preference_data={tmp_path / 'pairs.jsonl'}"]
     found = work.lengths(load_config("07", "gpt2", environ={}, overrides=files))
-    assert found.row - found.prompt == pytest.approx(1000, abs=1)  # 860 × 5 characters, 4.3 to a token
+    assert found.row - found.prompt == pytest.approx(400, abs=1)  # 344 × 5 characters, 4.3 to a token
     assert found.pair - found.pair_prompt == pytest.approx(300, abs=1)
     assert 5 < found.prompt < 20 and found.answer == 64
+    (tmp_path / "rows.json").write_text("[{")
+    work._row_lengths.cache_clear()
+    with pytest.raises(ConfigError, match="rows.json"):
+        work.lengths(load_config("07", "gpt2", environ={}, overrides=files))
 
 
 def test_speeds_are_measured_with_the_shape_of_the_base(monkeypatch):
@@ -124,7 +128,7 @@ def test_the_fastest_turn_counts_and_the_first_does_not(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("Qwen/Qwen2.5-1.5B-Instruct", 1.5e9), ("org/SmolLM2-360M", 3.6e8),
+        ("Qwen/Qwen2.5-1.5B-Instruct", 1.5e9), ("facebook/opt-6.7b", 6.7e9), ("org/SmolLM2-360M", 3.6e8),
         ("openai-community/gpt2-of-nobody", work.GPT2_PARAMETERS), ("org/8bits-7Base", work.GPT2_PARAMETERS),
     ],
 )  # fmt: skip
