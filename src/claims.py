@@ -69,7 +69,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("high_kl", "07", "A high KL coefficient keeps PPO near the SFT model",
           "KL from SFT after equally many steps, kl_coef 0.5 (v3) minus 0.2 (v2), nats a response", False),
     Claim("more_steps_drift", "07", "More PPO steps drift further from SFT", "KL from SFT after the last step of v2 minus after v1's, nats a response"),
-    Claim("v1_to_v3", "07", "PPO improves from v1 to v2 to v3", "gold score of v3 minus v1"),
+    Claim("v1_to_v3", "07", "PPO improves from v1 to v2 to v3", "smaller of the differences v2 − v1 and v3 − v2, judge's grade of sampled answers"),
     Claim("final_ranking", "07", "The judge ranks SFT+PPO last of six models", "judge score of SFT+PPO minus the lowest of the other five", False),
 )  # fmt: skip
 BY_ID = {claim.id: claim for claim in CLAIMS}

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from src.workspace import STAGES
 
@@ -46,7 +47,8 @@ STAGE_COLOURS = {
     "improved_training": "#0072B2",
     "rlhf_training": "#D55E00",
 }
-OTHERS = ("#CC79A7", "#000000", "#F0E442", "#8C564B")  # for whatever is not a stage
+METHODS = {"full": "#000000", "QLoRA": "#8C564B", "plain SFT": "#CC79A7", "plain_sft": "#CC79A7"}
+OTHERS = ("#CC79A7", "#000000", "#8C564B", "#882255")  # for whatever is neither a stage nor a method above
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "osD^vP*X"  # shape repeats what colour says, for black-and-white prints
 
@@ -56,17 +58,26 @@ def use_course_style() -> None:
     mpl.rcParams.update({**STYLE, "axes.prop_cycle": mpl.cycler(color=CYCLE)})
 
 
-ALIASES = {"base model": "base", "LoRA": "stage3_lora"}  # what a figure may call a stage
+ALIASES = {  # what a figure may call a stage
+    "base model": "base",
+    "LoRA": "stage3_lora",
+    "SFT": "improved_training",
+    "KL-SFT": "improved_training",
+    "recommended": "rlhf_training",
+}
 
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:
-    """A colour per name: a stage always has its own; without any stage among them, the Okabe-Ito cycle."""
-    known = {**STAGE_COLOURS, **{alias: STAGE_COLOURS[stage] for alias, stage in ALIASES.items()}}
-    known |= {name: known["LoRA"] for name in names if name.startswith("LoRA ")}  # "LoRA 0.003" is LoRA too
+    """A colour per name: a stage or method always has its own; without any among them, the Okabe-Ito cycle."""
+    known = STAGE_COLOURS | METHODS | {alias: STAGE_COLOURS[stage] for alias, stage in ALIASES.items()}
+    of_rates = ("LoRA", "QLoRA", "full")  # "LoRA 0.003" is LoRA too
+    known |= {name: known[m] for name in names for m in of_rates if name.startswith(f"{m} ")}
     if not any(name in known for name in names):
         return {name: CYCLE[i % len(CYCLE)] for i, name in enumerate(names)}
+    taken = {known[name] for name in names if name in known}
+    free = [colour for colour in OTHERS if colour not in taken]
     rest = [name for name in names if name not in known]
-    return {**known, **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(rest)}}
+    return known | {name: free[i % len(free)] for i, name in enumerate(rest)}
 
 
 def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -124,13 +135,16 @@ def loss_curves(
     histories: Mapping[str, Sequence],
     *,
     y: str = "loss",
-    label: str = "loss (nats per token)",
+    label: str = "loss (nats a token)",
     title: str = "",
 ) -> Figure:
     """One line per run; a history lists numbers, or dicts with "step" and `y` (as `SFTResult` has)."""
     _need(histories, "histories")
     figure, axes = plt.subplots()
+    drawn: list[str] = []  # runs of one method share its colour: then the line style tells them apart
     for (name, colour), marker in zip(_in_order(histories), MARKERS * len(histories), strict=False):
+        style = ("-", "--", ":", "-.")[drawn.count(colour) % 4]
+        drawn.append(colour)
         rows = [row for row in histories[name] if not isinstance(row, Mapping) or y in row]
         if not rows:
             raise ValueError(f"history {name!r} has no value of {y!r}")
@@ -138,7 +152,8 @@ def loss_curves(
         steps = [row["step"] for row in rows] if dicts else range(1, len(rows) + 1)
         few = len(rows) <= 12  # epochs, not steps: show where was measured
         values = [row[y] for row in rows] if dicts else rows
-        axes.plot(steps, values, color=colour, label=name, marker=marker if few else None, markersize=4)
+        dot = marker if few else None
+        axes.plot(steps, values, color=colour, label=name, marker=dot, markersize=4, linestyle=style)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label(axes, "training step", label, title)
     _legend(axes)
@@ -190,12 +205,14 @@ def panels_of_lines(
 ) -> Figure:
     """`lines_with_bands` side by side, for measures of different units over one x: `panels[ylabel][name]`.
 
-    `marker=""` leaves the dots out, for long lines.
+    `marker=""` leaves the dots out, for long lines. Four panels stand two by two: in one row a page shrinks them.
     """
     _need(panels, "panels")
-    figure, all_axes = plt.subplots(1, len(panels), squeeze=False, figsize=(3.9 * len(panels), SIZE[1] - 0.4))
+    rows, columns = (2, 2) if len(panels) == 4 else (1, len(panels))
+    size = (3.9 * columns, (SIZE[1] - 0.4) * rows * (0.85 if rows > 1 else 1))
+    figure, all_axes = plt.subplots(rows, columns, squeeze=False, figsize=size)
     colours = colours_of(list(dict.fromkeys(name for runs in panels.values() for name in runs)))
-    for axes, (ylabel, runs) in zip(all_axes[0], panels.items(), strict=True):
+    for axes, (ylabel, runs) in zip(all_axes.flat, panels.items(), strict=True):
         for name, shape in zip(runs, MARKERS * len(runs), strict=False):
             values = np.atleast_2d(np.asarray(runs[name], dtype=float))
             dot = shape if marker is None else marker
@@ -204,6 +221,8 @@ def panels_of_lines(
                 axes.fill_between(
                     x, values.min(0), values.max(0), color=colours[name], alpha=0.18, linewidth=0
                 )
+        if all(float(value).is_integer() for value in x):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _label(axes, xlabel, ylabel)
         if len(runs) > 1:
             axes.legend()
@@ -399,12 +418,14 @@ def frontier(
     """
     _need(points, "points")
     figure, axes = plt.subplots()
-    notes = []
+    notes, dots = [], []
     for (name, colour), marker in zip(_in_order(points), MARKERS * len(points), strict=False):
         _need(points[name], f"points[{name!r}]")
         (x, x_error), (y, y_error) = (_error([point[axis] for point in points[name]]) for axis in (0, 1))
         line = "-" if connect else "none"  # an empty format string would mean the default line
         axes.plot(x, y, linestyle=line, color=colour, marker=marker, markersize=5, label=name)
+        axes.scatter(x, y, color=colour, marker=marker, s=25, zorder=4)  # above the notes' white boxes
+        dots += list(zip(x, y, strict=True))
         if x_error.any() or y_error.any():
             axes.errorbar(
                 x, y, xerr=x_error, yerr=y_error, fmt="none", ecolor=colour, elinewidth=1.2, alpha=0.6
@@ -416,15 +437,19 @@ def frontier(
         ]
     _label(axes, xlabel, ylabel, title)
     _legend(axes)
-    _write_notes(axes, notes)
+    _write_notes(axes, notes, dots)
     return figure
 
 
-def _write_notes(axes, notes: Sequence[tuple[str, tuple[float, float], str]]) -> None:
-    """Write (text, point, colour) beside the points: each at the first place around its point that is inside and free."""
+def _write_notes(
+    axes, notes: Sequence[tuple[str, tuple[float, float], str]], dots: Sequence[tuple[float, float]]
+) -> None:
+    """Write (text, point, colour) beside the points: each at the first place around its point that is inside and free
+    of other notes and of all `dots`."""
     axes.figure.canvas.draw()  # only a drawn figure knows how large its texts are
     around = [(dx, dy) for dy in (4, -11, 14, -21, 24, -31) for dx in (5, -5)]
-    taken = []
+    at = axes.transData.transform(dots) if len(dots) else []
+    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in at]
     for text, point, colour in notes:
         for dx, dy in around:
             note = axes.annotate(

@@ -1,10 +1,10 @@
 """How much work a stage is, counted in tokens and optimiser steps, and how fast this machine does such work.
 
-`plan.py` multiplies the two where a stage never ran here. Four kinds of token cost differently: those that are
-trained on (forward and backward), those that are only read, those that are written one by one, and those that an LLM
-judge reads. Whoever changes
-a notebook so that it trains or measures more changes the count of its stage here; a test compares the counts with
-what the reference run took.
+`plan.py` multiplies the two where a stage never ran here. Five kinds of token cost differently: those that are
+trained on (forward and backward), those that a measurement reads in fp32, those that a run scores on its way in its own
+precision (rewards, a filter, the losses of a trainer), those that are written one by one, and those that an LLM judge
+reads. Whoever changes a notebook so that it trains or measures more changes the count of its stage here; a test compares
+the counts with what the reference run took.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ class Work:
 
     trained: float = 0.0
     read: float = 0.0
+    scored: float = 0.0
     written: float = 0.0
     judged: float = 0.0
     steps: float = 0.0
@@ -115,18 +116,22 @@ class Work:
 
     def seconds(self, speed: Speed) -> float:
         """At the speeds of one machine."""
-        passive = self.read / speed.read + self.written / speed.written + self.judged / speed.judged
-        return self.trained / speed.trained + passive + self.steps * speed.step_seconds
+        return self.steps * speed.step_seconds + sum(
+            getattr(self, kind) / getattr(speed, kind)
+            for kind in ("trained", "read", "scored", "written", "judged")
+        )
 
 
 class Speed(NamedTuple):
     """Tokens per second, by kind of work, and what an optimiser step takes whatever its batch.
 
-    An LLM judge reads too, but in bf16 where the CPU multiplies that natively; measurements read in fp32.
+    Measurements read in fp32; what is scored on the way, and what a judge reads, is bf16 where the CPU multiplies that
+    natively.
     """
 
     trained: float
     read: float
+    scored: float
     written: float
     judged: float
     step_seconds: float
@@ -158,7 +163,7 @@ def _training(cfg: Config, rows: float | None = None, heldout: bool = True) -> W
     rows = cfg.data.rows if rows is None else rows
     return Work(
         trained=rows * epochs * n.row,
-        read=(epochs + 1) * cfg.data.heldout * n.row if heldout else 0,
+        scored=(epochs + 1) * cfg.data.heldout * n.row if heldout else 0,
         steps=rows * epochs / (cfg.train.batch_size * cfg.train.gradient_accumulation),
     )
 
@@ -227,7 +232,8 @@ def _stage6(cfg: Config) -> Work:
         n, tasks = lengths(cfg), cfg.data.augment
         writer = Work(
             trained=WRITER_EPOCHS * cfg.ablation.rows * n.prompt,
-            read=2 * tasks * n.prompt + (tasks + cfg.ablation.rows) * FILTER_PASSES * n.row / 2,
+            read=2 * tasks * n.prompt,
+            scored=(tasks + cfg.ablation.rows) * FILTER_PASSES * n.row / 2,
             written=tasks * (n.prompt + n.answer),
             steps=WRITER_EPOCHS
             * cfg.ablation.rows
@@ -240,7 +246,7 @@ def _stage6(cfg: Config) -> Work:
 
 
 def _stage6_once(cfg: Config) -> Work:
-    return Work(read=cfg.filter.pool * FILTER_PASSES * lengths(cfg).row / 2)
+    return Work(scored=cfg.filter.pool * FILTER_PASSES * lengths(cfg).row / 2)
 
 
 def _stage7(cfg: Config) -> Work:
@@ -249,28 +255,30 @@ def _stage7(cfg: Config) -> Work:
     text = n.pair_prompt + answer
     models = Work(
         trained=2 * reward.pairs * reward.epochs * n.pair,
-        read=2 * reward.heldout_pairs * n.pair,
+        scored=2 * reward.heldout_pairs * n.pair,
         steps=2 * reward.pairs * reward.epochs / reward.batch_size,
     )
-    sampled = Work(read=reward.prompts * 8 * (n.pair_prompt + 2 * text), written=reward.prompts * 8 * answer)
+    sampled = Work(
+        scored=reward.prompts * 8 * (n.pair_prompt + 2 * text), written=reward.prompts * 8 * answer
+    )
     journey = cfg.journey
     steps = [ppo.steps, journey.hack_steps, journey.v2_steps]
     if (journey.v3_steps, journey.v3_kl, "constant") != (ppo.steps, ppo.kl_coef, ppo.learning_rate_schedule):
         steps.append(journey.v3_steps)
     step = Work(
         trained=ppo.batch_size * ppo.num_ppo_epochs * text,
-        read=ppo.batch_size * (n.pair_prompt + 3 * text),
+        scored=ppo.batch_size * (n.pair_prompt + 3 * text),
         written=ppo.batch_size * answer,
         steps=ppo.num_ppo_epochs * ppo.batch_size / (ppo.mini_batch_size * ppo.gradient_accumulation_steps),
     )
     sampled += _judged(cfg, reward.prompts * 8)
     seen = _judged(cfg, 3 * reward.prompts) + Work(
-        read=reward.prompts * (3 * n.pair_prompt + 7 * text), written=reward.prompts * 3 * answer
+        scored=reward.prompts * (3 * n.pair_prompt + 7 * text), written=reward.prompts * 3 * answer
     )
     runs = step * sum(steps) + seen * (2 + sum(-(-n // ppo.measure_every) for n in steps))
     pairs, batch = cfg.dpo.pairs * cfg.dpo.epochs, cfg.dpo.batch_size * cfg.dpo.gradient_accumulation_steps
     both = pairs * (n.pair + n.pair_prompt)  # DPO reads the prompt before either side
-    dpo = Work(trained=both, read=both, steps=pairs / batch)
+    dpo = Work(trained=both, scored=both, steps=pairs / batch)
     return models + sampled + runs + dpo + _look(cfg)
 
 
@@ -281,7 +289,8 @@ def _stage7_once(cfg: Config) -> Work:
     if cfg.reward.labels == "judge":  # two replies about two answers: as many tokens as three about one
         ten += _judged(cfg, cfg.reward.pairs)
     return (
-        Work(trained=controls * cfg.reward.pairs / 8 * n, read=controls * cfg.reward.heldout_pairs * n) + ten
+        Work(trained=controls * cfg.reward.pairs / 8 * n, scored=controls * cfg.reward.heldout_pairs * n)
+        + ten
     )
 
 
@@ -380,6 +389,9 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     step = max(0.0, short - few * length * a_token)
     prompts, texts = ["Say:"] * rows, [text] * rows
     read = _rate(lambda: response_perplexity(model, tokenizer, prompts, texts), rows * length)
+    batch = torch.randint(len(tokenizer), (rows, length))
+    with torch.inference_mode(), runtime.autocast(cfg.precision):
+        scored = _rate(lambda: model.base_model(batch, use_cache=False), batch.numel())
     new = 16
     written = _rate(
         lambda: generate(model, tokenizer, prompts * 2, max_new_tokens=new, temperature=1.0), 2 * rows * new
@@ -392,7 +404,8 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     times = 1.0  # how much larger the base is than the model that was timed
     if not isinstance(source, Path):
         times = parameters_of(cfg.base_model) / GPT2_PARAMETERS
-    return Speed(1 / a_token / times, read / times, written / times, judged / times, step * times)
+    found = Speed(1 / a_token, read, scored, written, judged, step)
+    return Speed(*(speed / times for speed in found[:-1]), found.step_seconds * times)
 
 
 def _rate(work: Callable[[], object], tokens: float) -> float:
