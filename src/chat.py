@@ -49,9 +49,8 @@ def chat(
     cfg = load_config("01", profile, overrides)
     folders = find_models(words, Workspace(cfg.profile), cfg)
     runtime.setup(cfg)
-    for stream in (sys.stdin, sys.stdout):  # undecodable input, or letters the terminal lacks, end nothing
-        with contextlib.suppress(AttributeError):
-            stream.reconfigure(errors="replace")
+    with contextlib.suppress(AttributeError):  # undecodable input ends nothing
+        sys.stdin.reconfigure(errors="replace")
     try:
         models = {name: (load_model(folder), load_tokenizer(folder)) for name, folder in folders.items()}
     except ModelError as err:

@@ -5,14 +5,19 @@ The verdict is computed here from those numbers and nothing else, so a changed r
 
     supported      the whole 95 % interval lies beyond the claim's threshold, in the claim's direction
     not supported  the whole interval lies on the other side
-    inconclusive   the interval holds the threshold, or the claim was measured with too few seeds to say
+    inconclusive   the interval holds the threshold, an end of it could not be computed (NaN, null once it is
+                   saved), or the claim was measured with too few seeds to say
 """
 
+from __future__ import annotations
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from src.metrics import Difference, Interval
+if TYPE_CHECKING:  # it imports torch, which `src.run status` and `report` must not wait for
+    from src.metrics import Difference, Interval
 
 MIN_SEEDS = 3  # below this, training noise is not in the interval and no verdict is final
 
@@ -80,14 +85,15 @@ def measured(found: Interval | Difference, seeds: int) -> dict[str, float]:
     return {"effect": found.value, "low": found.low, "high": found.high, "seeds": seeds}
 
 
-def verdict(claim: Claim, found: Mapping[str, Any], min_seeds: int = MIN_SEEDS) -> str:
+def verdict(claim: Claim, found: Mapping[str, Any]) -> str:
     """ "supported", "not supported" or "inconclusive", from the stored effect alone."""
-    low, high = found["low"] - claim.threshold, found["high"] - claim.threshold
+    low, high = found["low"], found["high"]
+    if low is None or high is None or (found["seeds"] < MIN_SEEDS and not claim.exact):
+        return "inconclusive"
+    low, high = low - claim.threshold, high - claim.threshold
     if not claim.above:
         low, high = -high, -low
-    if (found["seeds"] < min_seeds and not claim.exact) or low <= 0 <= high:
-        return "inconclusive"
-    return "supported" if low > 0 else "not supported"
+    return "supported" if low > 0 else "not supported" if high < 0 else "inconclusive"  # NaN is neither
 
 
 def rule(claim: Claim) -> str:
@@ -97,23 +103,31 @@ def rule(claim: Claim) -> str:
 
 def claim_table(claims: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The ledger of one notebook as it is shown: what is claimed, the rule, what was found. `claims`: id -> what `measured` gives."""
-    return [
-        {
-            "the source says": BY_ID[name].statement,
-            "measured as": BY_ID[name].effect,
-            "holds if": rule(BY_ID[name]),
-            "effect [95 % interval]": f"{found['effect']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]",
-            "seeds": found["seeds"],
-            "verdict": verdict(BY_ID[name], found),
-        }
-        for name, found in claims.items()
-    ]
+    return [_row(BY_ID[name], found) for name, found in claims.items()]
+
+
+def _row(claim: Claim, found: Mapping[str, Any]) -> dict[str, Any]:
+    effect, low, high = (_signed(found[key]) for key in ("effect", "low", "high"))
+    return {
+        "the source says": claim.statement,
+        "measured as": claim.effect,
+        "holds if": rule(claim),
+        "effect [95 % interval]": f"{effect} [{low}, {high}]",
+        "seeds": found["seeds"],
+        "verdict": verdict(claim, found),
+    }
+
+
+def _signed(number: float | None) -> str:
+    return "–" if number is None or math.isnan(number) else f"{number:+.3f}"
 
 
 def ledger(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a claim that some stage has measured. `metrics`: stage name -> its metrics.json.
+    """The claims that some stage has measured, in the order of `CLAIMS`: the rows of `claim_table`, each with its
+    notebook. `metrics`: stage name -> its metrics.json.
 
-    Raises KeyError for a stored claim that the table above does not have.
+    Raises KeyError for a stored claim that the table above does not have; KeyError, TypeError or ValueError for one
+    whose numbers are missing or are none.
     """
     found = {}
     for stage, results in metrics.items():
@@ -122,17 +136,5 @@ def ledger(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
                 raise KeyError(f"{stage} stores a claim {name!r} that src/claims.py does not list")
             found[name] = effect
     return [
-        {
-            "notebook": claim.notebook,
-            "claim": claim.statement,
-            "measured as": claim.effect,
-            "holds if": rule(claim),
-            "effect": found[claim.id]["effect"],
-            "low": found[claim.id]["low"],
-            "high": found[claim.id]["high"],
-            "seeds": found[claim.id]["seeds"],
-            "verdict": verdict(claim, found[claim.id]),
-        }
-        for claim in CLAIMS
-        if claim.id in found
+        {"notebook": claim.notebook} | _row(claim, found[claim.id]) for claim in CLAIMS if claim.id in found
     ]

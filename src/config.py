@@ -8,7 +8,7 @@ both profiles or as `{lab: 3.0e-4, gpt2: 2.0e-5}`.
 A typo in a YAML file must stop the run, not train with a default: there are no defaults in code, every key
 must be in a file, and every error names the key, the file and the line, and what would have been right.
 
-What may be set, with types and ranges, is in `schema.py`.
+What may be set, with types and ranges, is in `schema.py`; rules between settings are in `TOGETHER`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 
@@ -33,13 +33,16 @@ from src.schema import (
     NoResult,
     Range,
     dotted,
+    fields_of,
     nearest,
     schema,
+    section_of,
     sections,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG_FOLDER = ROOT / "configs"
+Kind = TypeVar("Kind")
 
 
 class ConfigError(ValueError):
@@ -86,13 +89,6 @@ class Config:
         """16 hex digits over the profile's resolved values that can change a result."""
         return hashlib.sha256(json.dumps(self.result_values(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def describe(self) -> str:
-        """One line per key: name, value, where the value came from."""
-        rows = [(key, _show(value), self.source[key]) for key, value in self.flat().items()]
-        wide, mid = max(len(r[0]) for r in rows), min(34, max(len(r[1]) for r in rows))
-        lines = [f"{key:<{wide}}  {value:<{mid}}  {source}" for key, value, source in rows]
-        return "\n".join([f"stage {self.notebook}, profile {self.profile}, hash {self.hash()}", *lines])
-
 
 def stage_number(stage: str | int) -> str:
     """`6`, `"06"` or `"06_instruct_tuning_training"` → `"06"`; ConfigError for anything else."""
@@ -124,28 +120,62 @@ def load_config(
     source: dict[str, str] = {}
     own, common = f"{NOTEBOOKS[stage]}.yaml", "common.yaml"
     for name, allowed in ((common, EVERYWHERE), (own, sections(stage))):
-        known = [key for key in fields if (key.split(".")[0] if "." in key else "common") in allowed]
+        known = [key for key in fields if section_of(key) in allowed]
         for key, value, where in _read(folder, name, fields, known, profile):
             values[key], source[key] = value, where
     for key in fields:
         if key not in values:
-            home = common if (key.split(".")[0] if "." in key else "common") in EVERYWHERE else own
-            raise ConfigError(f"configs/{home}: the key {key} is missing; every key must be written out")
+            raise _missing(key, common if section_of(key) in EVERYWHERE else own)
 
     asked = [(text, "environment") for text in environment_overrides(environ)]
     flags = environ.get("COURSE_SET_FLAGS", "").split("\n")
     asked += [(text, "--set") for text in [*filter(None, flags), *overrides]]
     for text, where in asked:
-        if where == "environment":
-            takers(text, NOTEBOOKS)  # a key of no stage at all is a typo, whoever reads it
-        taken = takers(text, NOTEBOOKS if where == "environment" else [stage])
-        if stage in taken:
+        # in the environment a key of another stage is passed over; one of no stage is a typo, whoever reads it
+        if stage in takers(text, NOTEBOOKS if where == "environment" else [stage]):
             key, raw = _split(text)[1:]
             values[key] = _convert(
                 _compose(raw, fields[key][0], f"{where}: {text}"), fields[key], key, where, raw
             )
             source[key] = where
-    return Config(stage, profile, {key: values[key] for key in fields}, source)
+    cfg = Config(stage, profile, {key: values[key] for key in fields}, source)
+    _check_together(cfg)  # only now: settings that belong together are changed by several overrides
+    return cfg
+
+
+_ONE_OF = "one of", lambda value, allowed: value in allowed
+_MULTIPLE = "a multiple of", lambda value, *factors: value % math.prod(factors) == 0
+_AT_MOST = "at most", lambda value, limit: value <= limit
+TOGETHER = {  # stage → (key, what it must be, the keys that this is about)
+    "06": [("ablation.source_beta", _ONE_OF, "ablation.betas")],
+    "07": [
+        ("ppo.batch_size", _MULTIPLE, "ppo.mini_batch_size", "ppo.gradient_accumulation_steps"),
+        ("ppo.batch_size", _MULTIPLE, "ppo.responses_per_prompt"),
+        ("journey.v1_steps", _MULTIPLE, "ppo.measure_every"),
+        ("journey.v1_steps", _AT_MOST, "journey.v2_steps"),
+    ],
+}
+
+
+def _check_together(cfg: Config) -> None:
+    """The rules of `TOGETHER`. ConfigError names all settings of the broken one, and where each was set."""
+    values = cfg.flat()
+    for key, (rule, holds), *others in TOGETHER.get(cfg.stage, ()):
+        if not holds(values[key], *(values[other] for other in others)):
+            told = " x ".join(f"{other} = {_show(values[other])} ({cfg.source[other]})" for other in others)
+            raise ConfigError(
+                f"{cfg.source[key]}: {key} = {_show(values[key])}: must be {rule} {told}; change one of them"
+            )
+
+
+def read_section(kind: type[Kind], file: str, folder: Path = CONFIG_FOLDER) -> Kind:
+    """`kind` from a file of its own without profiles, such as configs/fsdp.yaml. Raises ConfigError."""
+    fields = fields_of(kind)
+    values = {key: value for key, value, _ in _read(folder, file, fields, list(fields), profile=None)}
+    for key in fields:
+        if key not in values:
+            raise _missing(key, file)
+    return kind(**values)
 
 
 def config_beside(stage: str | int, cfg: Config) -> Config:
@@ -153,14 +183,8 @@ def config_beside(stage: str | int, cfg: Config) -> Config:
     model, data, judge, evaluation) as in `cfg`, wherever that came from. ConfigError for an unknown stage."""
     other = load_config(stage, cfg.profile, environ={})
     values, source = dict(other._values), dict(other.source)
-    for key in values:
-        shared = key.split(".")[0] in (
-            key,
-            *EVERYWHERE,
-        )  # a key without a section, or one of a common section
-        if shared and not cfg.source[key].startswith(
-            f"configs/{cfg.notebook}"
-        ):  # what 02 restates is 02's alone
+    for key in [key for key in values if section_of(key) in EVERYWHERE]:
+        if not cfg.source[key].startswith(f"configs/{cfg.notebook}"):  # what 02 restates is 02's alone
             values[key], source[key] = cfg._values[key], cfg.source[key]
     return Config(other.stage, other.profile, values, source)
 
@@ -196,8 +220,8 @@ def takers(text: str, stages: Iterable[str]) -> list[str]:
 
 
 # ---------------------------------------------------------------- reading
-def _read(folder: Path, file: str, fields: dict, known: list[str], profile: str):
-    """Yield (dotted key, value, "configs/x.yaml:12") of one file."""
+def _read(folder: Path, file: str, fields: dict, known: list[str], profile: str | None):
+    """Yield (dotted key, value, "configs/x.yaml:12") of one file; `profile` is None where there are no sides."""
     where = f"configs/{file}"
     try:
         root = _parse((folder / file).read_text(encoding="utf-8"))
@@ -229,7 +253,12 @@ def _read(folder: Path, file: str, fields: dict, known: list[str], profile: str)
             if name not in known:
                 raise ConfigError(f"{where}:{line}: unknown key {name}{nearest(name, [*known, *names])}")
             here = f"{where}:{line}"
-            yield name, _convert(_pick(leaf, profile, name, where), fields[name], name, here), here
+            picked = _pick(leaf, profile, name, where) if profile else leaf
+            yield name, _convert(picked, fields[name], name, here), here
+
+
+def _missing(key: str, file: str) -> ConfigError:
+    return ConfigError(f"configs/{file}: the key {key} is missing; every key must be written out")
 
 
 @lru_cache(maxsize=32)

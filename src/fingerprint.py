@@ -23,11 +23,15 @@ from typing import Any
 
 from src.config import ROOT
 
-# these move results around or draw them; they cannot change one
+# these move results around, draw or show them; they cannot change one
 NO_RESULT = {
     *("schema", "config", "fingerprint", "jsonio", "locks", "workspace"),
-    *("run", "headless", "plan", "quickstart", "report", "plots", "chat", "lab.pretrain"),
+    *("run", "headless", "plan", "quickstart", "report", "plots", "notebook", "chat", "lab.pretrain"),
 }
+
+
+HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
+LOCAL_FOLDERS = ("models", "outputs")  # names that begin like this are never asked of the Hub
 
 
 def text_hash(text: str | bytes) -> str:
@@ -60,13 +64,15 @@ def folder_hashes(folder: Path, patterns: Iterable[str] = ("*.safetensors",)) ->
 
 
 def base_model_source(name: str) -> Path | str:
-    """Where a base model is: a folder (relative ones start at the project's root), `models/gpt2` if
-    downloaded, or the Hub name."""
-    folder = ROOT / name
+    """Where a model is: a folder (relative ones start at the project's root), `models/<repository>` if a Hub model was
+    downloaded there (`openai-community/gpt2` → `models/gpt2`), or else `name` as it is: one on the Hub, or nowhere."""
+    folder = ROOT / Path(name).expanduser()
     if folder.is_dir():
         return folder
-    local = ROOT / "models" / "gpt2"
-    return local if name in ("gpt2", "openai-community/gpt2") and (local / "config.json").is_file() else name
+    owner, _, repository = name.rpartition("/")
+    local = ROOT / "models" / repository
+    on_hub = HUB_NAME.fullmatch(name) and owner not in LOCAL_FOLDERS
+    return local if on_hub and (local / "config.json").is_file() else name
 
 
 def base_model_hash(name: str) -> str:
@@ -95,8 +101,11 @@ def normal_form(source: str) -> str:
     return ast.unparse(tree)
 
 
-def imported_modules(source: str, root: Path = ROOT) -> set[str]:
-    """Dotted names below `src` that a source text imports, wherever in the text: `losses`, `lab.world`."""
+def imported_modules(source: str, root: Path = ROOT, package: str = "src") -> set[str]:
+    """Dotted names below `src` that a source text imports, wherever in the text: `losses`, `lab.tasks`.
+
+    `package` is the one that the text belongs to: `from .tasks import Task` in `src.lab` means `src.lab.tasks`.
+    """
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -105,8 +114,10 @@ def imported_modules(source: str, root: Path = ROOT) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            home = ".".join([*above, *filter(None, [node.module])])
+            names |= {home} | {f"{home}.{alias.name}" for alias in node.names}
     return {name[4:] for name in names if name.startswith("src.") and _module_file(name[4:], root)}
 
 
@@ -126,8 +137,9 @@ def code_hashes(names: Iterable[str], root: Path = ROOT) -> dict[str, str]:
             continue
         source = path.read_text(encoding="utf-8")
         found[path.relative_to(root).as_posix()] = text_hash(normal_form(source))
-        todo |= imported_modules(source, root)
-        todo |= {name.rpartition(".")[0]} - {""}  # importing lab.world runs lab/__init__.py
+        home = f"src.{name}" if path.name == "__init__.py" else f"src.{name}".rpartition(".")[0]
+        todo |= imported_modules(source, root, home)
+        todo |= {name.rpartition(".")[0]} - {""}  # importing lab.tasks runs lab/__init__.py
     return dict(sorted(found.items()))
 
 
@@ -142,11 +154,9 @@ def notebook_source(path: Path) -> str:
 
 
 def notebook_code(path: Path, root: Path = ROOT) -> dict[str, str]:
-    """Hash of a notebook's code cells and of every module they lean on; of all of `src` while there is no
-    such notebook."""
+    """Hash of a notebook's code cells and of every module they lean on; nothing where there is no such notebook."""
     if not path.is_file():
-        files = [p.relative_to(root / "src").with_suffix("") for p in (root / "src").rglob("*.py")]
-        return code_hashes((".".join(p.parts).removesuffix(".__init__") for p in files), root)
+        return {}
     source = notebook_source(path)
     return {f"notebooks/{path.name}": text_hash(normal_form(source))} | code_hashes(
         imported_modules(source, root), root

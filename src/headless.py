@@ -8,6 +8,7 @@ failing cell is shown with its error.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import re
@@ -57,7 +58,7 @@ def execute(stage: Stage, workspace: Workspace, flags: list[str], show: Progress
 
 
 def _run_kernel(notebook: Any, workspace: Workspace, flags: list[str], show: Progress) -> None:
-    """Execute `notebook` in place. RunError when a cell fails or the kernel dies."""
+    """Execute `notebook` in place. RunError when a cell fails, or the kernel dies or does not start."""
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
@@ -71,11 +72,21 @@ def _run_kernel(notebook: Any, workspace: Workspace, flags: list[str], show: Pro
             except CellExecutionError as err:
                 raise RunError(describe_failure(notebook, show.cell, err)) from None
             except DeadKernelError:
-                log.seek(0)
-                told = "".join(log.readlines()[-5:]).strip()
-                raise RunError(f"its process died in cell {show.cell + 1} (out of memory?)\n{told}") from None
+                what = f"its process died in cell {show.cell + 1} (out of memory?)"
+                raise RunError(f"{what}\n{_last_lines(log)}") from None
+            except RuntimeError as err:
+                if show.cell >= 0:
+                    raise
+                what = f"its process did not start ({err})"
+                what += "; if its last lines do not say why, close other programs and run the stage again"
+                raise RunError(f"{what}\n{_last_lines(log)}") from None
             finally:
                 show.clear()
+
+
+def _last_lines(log: Any) -> str:
+    log.seek(0)
+    return "".join(log.readlines()[-5:]).strip()
 
 
 async def _execute(notebook: Any, environment: dict[str, str], log: Any, show: Progress) -> None:
@@ -107,6 +118,8 @@ async def _execute(notebook: Any, environment: dict[str, str], log: Any, show: P
     try:
         await client.async_execute(env=environment, stdout=log, stderr=log, cleanup_kc=True)
     finally:
+        # nbclient does this itself only when a kernel has started; left there, it ends Python with a traceback
+        atexit.unregister(client._cleanup_kernel)
         if await manager.is_alive():
             await manager.shutdown_kernel(now=True)
 

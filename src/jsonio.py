@@ -17,6 +17,8 @@ class JSONFileError(RuntimeError):
 
 
 def write_json(path: Path, value: Any) -> Path:
+    """Write what `to_jsonable` makes of `value`; returns `path`. TypeError for a value that it refuses (then nothing
+    is written), OSError when the file cannot be written."""
     path.write_text(
         json.dumps(to_jsonable(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )

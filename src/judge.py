@@ -4,7 +4,7 @@ Notebook 04 compares the stages, notebook 07 ranks six models. A judge is anythi
 and `prefer_many`: `GoldJudge` grades with the lab's rubric, which knows the truth; `LLMJudge` asks a chat
 model, as in "Judging LLM-as-a-judge" (Zheng et al. 2023), but reads the grade from the probabilities of the
 grade tokens (G-Eval, Liu et al. 2023), so that there is no free text to parse and ties are rare. Rankings
-follow Bradley & Terry 1952, fitted with the MM algorithm of Hunter 2004.
+follow Bradley & Terry 1952, fitted with the iteration of Newman 2023.
 """
 
 import math

@@ -28,6 +28,8 @@ class Lock:
     _mine: ClassVar[dict[Path, Lock]] = {}
 
     def __init__(self, path: Path):
+        """Take the lock at once or not at all. Raises Locked when another process holds it, OSError when its file
+        cannot be opened or written."""
         if path in Lock._mine:  # the same notebook ran its first cell again: its earlier run is over
             Lock._mine[path].release()
         self.path = path

@@ -435,12 +435,6 @@ def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
     return list(zip(*(found[start:] for start in range(n)), strict=False))
 
 
-def distinct_n(texts: Sequence[str], n: int) -> float:
-    """Different n-grams / all n-grams over the whole collection (Li et al. 2016); 0 when there are none."""
-    grams = [gram for text in ([texts] if isinstance(texts, str) else texts) for gram in ngrams(text, n)]
-    return len(set(grams)) / len(grams) if grams else 0.0
-
-
 def repeated_ngram_rate(text: str, n: int = 4) -> float:
     """Share of n-grams that repeat an earlier one (Welleck et al. 2020, seq-rep-n); 0 for short texts."""
     grams = ngrams(text, n)
@@ -497,19 +491,3 @@ def exact_match(response: str, reference: str) -> bool:
     if not first_sentence(reference):
         raise ValueError(f"the reference {reference!r} has no words: nothing can match it")
     return first_sentence(response) == first_sentence(reference)
-
-
-def response_measures(generations: Sequence) -> dict[str, np.ndarray]:
-    """Per-response arrays, ready for intervals, from `src.generation.Generation`s.
-
-    `tokens` (length), `ended` (1 when the model closed with EOS; its mean is the EOS rate), `loops`,
-    `repeated_4grams`, `non_repetition`.
-    """
-    texts = [generation.text for generation in generations]
-    return {
-        "tokens": np.array([len(generation.token_ids) for generation in generations], dtype=float),
-        "ended": np.array([generation.ended for generation in generations], dtype=float),
-        "loops": np.array([loops(text) for text in texts], dtype=float),
-        "repeated_4grams": np.array([repeated_ngram_rate(text, 4) for text in texts]),
-        "non_repetition": np.array([non_repetition(text) for text in texts]),
-    }

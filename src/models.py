@@ -35,13 +35,13 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
+from src.config import ROOT
 from src.distributed import written_once
+from src.fingerprint import LOCAL_FOLDERS, base_model_source
 from src.runtime import naming_a_full_disk
 
-ROOT = Path(__file__).resolve().parents[1]
 LORA_TARGETS = {"gpt2": ["c_attn", "c_proj"]}
 LORA_TARGETS_DEFAULT = ["q_proj", "k_proj", "v_proj", "o_proj"]  # Llama, Qwen, Mistral and their kin
-LOCAL_FOLDERS = ("models", "outputs")  # names that begin like this are never asked of the Hub
 GENERAL_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")  # two names of one class
 SPARE_ROWS = 1024  # vocabularies are padded up to round numbers; more than this is a wrong tokenizer
 
@@ -69,9 +69,10 @@ def find_model(name: str | Path) -> str:
     within seconds. Raises ModelError.
     """
     text = str(name)
-    for folder in (Path(text).expanduser(), ROOT / text):
-        if folder.is_dir():
-            return str(folder)
+    here = Path(text).expanduser()
+    source = here if here.is_dir() else base_model_source(text)
+    if isinstance(source, Path):
+        return str(source)
     owner, _, repository = text.partition("/")
     if text == "models/gpt2":
         raise ModelError(_ways_out("openai-community/gpt2", "there is no folder models/gpt2"))
@@ -79,10 +80,10 @@ def find_model(name: str | Path) -> str:
         raise ModelError(
             f"No model folder {text!r}. If a stage should have written it, run that stage first."
         )
-    local = ROOT / "models" / text.rsplit("/", 1)[-1]
-    if (local / "config.json").is_file():
-        return str(local)
-    cached = try_to_load_from_cache(text, "config.json")
+    try:
+        cached = try_to_load_from_cache(text, "config.json")
+    except ValueError:  # the Hub's own check of names
+        raise ModelError(f"No model folder {text!r}, and a model on the Hub has no such name.") from None
     if isinstance(cached, str) and list(Path(cached).parent.glob("*.safetensors")):
         return str(Path(cached).parent)  # asking the Hub for news would only cost time, or fail
     if problem := hub_problem():

@@ -31,7 +31,7 @@ HUB_MB = {  # size of what is downloaded once
 
 
 def show_plan(configs: dict[str, Config], force: bool = False) -> int:
-    """Print the plan of `all` for these configurations."""
+    """Print the plan of `all` (with `force`: `all --force`) for these configurations; returns the exit code 0."""
     import torch
 
     cfg = configs["01"]
@@ -113,8 +113,8 @@ def downloads(cfg: Config) -> list[tuple[str, int | None]]:
     wanted += [("datasets", cfg.instruction_data), ("datasets", cfg.preference_data)]
     found = []
     for kind, name in wanted:
-        local = isinstance(base_model_source(name), Path) or Path(name).exists() or "/" not in name
-        local |= name.startswith("models/")  # a folder of the project is never downloaded
+        local = isinstance(base_model_source(name), Path) or work.is_here(name) or "/" not in name
+        local |= name.startswith(("models/", "~"))  # a folder of the user's is never downloaded
         if not local and not os.path.isdir(os.path.join(HF_HUB_CACHE, f"{kind}--{name.replace('/', '--')}")):
             found.append((name, HUB_MB.get(name)))
     return found

@@ -35,7 +35,6 @@ STYLE = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
-    "svg.hashsalt": "course",
 }
 STAGE_COLOURS = {
     "base": "#666666",
@@ -179,12 +178,7 @@ def lines_with_bands(
     _need(runs, "runs")
     figure, axes = plt.subplots()
     for (name, colour), marker in zip(_in_order(runs), MARKERS * len(runs), strict=False):
-        values = np.atleast_2d(np.asarray(runs[name], dtype=float))
-        if values.shape[1] != len(x):
-            raise ValueError(f"{name}: {values.shape[1]} values for {len(x)} positions on the x axis")
-        axes.plot(x, values.mean(0), color=colour, marker=marker, markersize=4, label=name)
-        if len(values) > 1:
-            axes.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
+        _band(axes, x, runs[name], name, colour, marker)
     axes.set_xscale("log" if log_x else "linear")
     if log_x and len(x) <= 8:  # few settings: name them, not the powers of ten
         axes.set_xticks(x, [f"{value:g}" for value in x])
@@ -192,6 +186,16 @@ def lines_with_bands(
     _label(axes, xlabel, ylabel, title)
     _legend(axes)
     return figure
+
+
+def _band(axes, x: Sequence[float], runs, name: str, colour: str, marker: str) -> None:
+    """Mean over `runs`, (seeds, len(x)) or (len(x),), with a band from the lowest to the highest."""
+    values = np.atleast_2d(np.asarray(runs, dtype=float))
+    if values.shape[1] != len(x):
+        raise ValueError(f"{name}: {values.shape[1]} values for {len(x)} positions on the x axis")
+    axes.plot(x, values.mean(0), color=colour, marker=marker, markersize=4, label=name)
+    if len(values) > 1:
+        axes.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
 
 
 @_styled
@@ -214,13 +218,7 @@ def panels_of_lines(
     colours = colours_of(list(dict.fromkeys(name for runs in panels.values() for name in runs)))
     for axes, (ylabel, runs) in zip(all_axes.flat, panels.items(), strict=True):
         for name, shape in zip(runs, MARKERS * len(runs), strict=False):
-            values = np.atleast_2d(np.asarray(runs[name], dtype=float))
-            dot = shape if marker is None else marker
-            axes.plot(x, values.mean(0), color=colours[name], marker=dot, markersize=4, label=name)
-            if len(values) > 1:
-                axes.fill_between(
-                    x, values.min(0), values.max(0), color=colours[name], alpha=0.18, linewidth=0
-                )
+            _band(axes, x, runs[name], name, colours[name], shape if marker is None else marker)
         if all(float(value).is_integer() for value in x):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _label(axes, xlabel, ylabel)
@@ -266,7 +264,12 @@ def dot_intervals(
 
 @_styled
 def dots_by_name(
-    runs: Mapping[str, Mapping[str, float]], *, xlabel: str, title: str = "", limits: tuple | None = None
+    runs: Mapping[str, Mapping[str, float]],
+    *,
+    xlabel: str,
+    ylabel: str = "",
+    title: str = "",
+    limits: tuple | None = None,
 ) -> Figure:
     """A row per name, a dot per run, joined by a line: what each name had before and what it has after.
 
@@ -286,7 +289,7 @@ def dots_by_name(
     axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(limits)
-    _label(axes, xlabel, "", title)
+    _label(axes, xlabel, ylabel, title)
     if len(runs) > 1:
         figure.legend(loc="outside right upper")
     return figure

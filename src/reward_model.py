@@ -549,19 +549,6 @@ def wilson_interval(share: float, count: int, z: float = 1.959964) -> tuple[floa
     return max(0.0, min(share, centre - spread)), min(1.0, max(share, centre + spread))
 
 
-def accuracy_by_margin(margins: Tensor, bins: int = 5) -> list[dict[str, float]]:
-    """Accuracy in `bins` equally filled groups of |margin|: a sound model is right more often when it is sure."""
-    groups = [g for g in margins[margins.abs().argsort()].tensor_split(bins) if len(g)]
-    rows = []
-    for group in groups:
-        low, high = wilson_interval(accuracy(group), len(group))
-        mean = group.abs().mean().item()
-        rows.append(
-            {"margin": mean, "accuracy": accuracy(group), "low": low, "high": high, "count": len(group)}
-        )
-    return rows
-
-
 def reliability_curve(margins: Tensor, bins: int = 5) -> list[dict[str, float]]:
     """Predicted against observed: sigmoid(|margin|) is the stated probability of being right. Calibrated: the diagonal."""
     groups = [g for g in margins[margins.abs().argsort()].tensor_split(bins) if len(g)]

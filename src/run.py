@@ -16,6 +16,7 @@ stays as it was.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -27,7 +28,15 @@ from pathlib import Path
 import nbformat
 
 from src import plan, runtime
-from src.config import Config, ConfigError, check_profile, load_config, stage_number, takers
+from src.config import (
+    Config,
+    ConfigError,
+    check_profile,
+    environment_overrides,
+    load_config,
+    stage_number,
+    takers,
+)
 from src.headless import NOTEBOOK_FOLDER, Progress, RunError, clock, execute, table, write_notebook
 from src.jsonio import JSONFileError, read_json
 from src.report import build_report, write_readme
@@ -62,7 +71,11 @@ def run_stages(
     numbers: list[str], profile: str | None, overrides: list[str], force: bool = True, complete: bool = False
 ) -> int:
     """Run stages in order; without `force` skip the fresh ones whose executed copy is there (with `complete`: and is
-    that of the notebook as it is now)."""
+    that of the notebook as it is now).
+
+    Returns the exit code: 0, or 1 when a stage failed; it has been said why, and the stages after it did not run.
+    Raises ConfigError, and WorkspaceError when a stage that one of these builds on is not complete.
+    """
     configs = configurations(profile, overrides, numbers)
     workspace = Workspace(configs["01"].profile)
     flags = flags_of(overrides, numbers)
@@ -117,6 +130,7 @@ def _has_copy(workspace: Workspace, stage: Stage, current: bool) -> bool:
 
 
 def show_status(profile: str | None, overrides: list[str]) -> int:
+    """Print the state of every stage; returns the exit code 0, whatever the state. Raises ConfigError."""
     configs = configurations(profile, overrides, STAGES)
     workspace = Workspace(configs["01"].profile)
     rows = [("stage", "state", "time", "peak MB", "key figure / why")]
@@ -136,8 +150,14 @@ def show_status(profile: str | None, overrides: list[str]) -> int:
 
 
 def render(seeds: int = RENDER_SEEDS) -> int:
-    """Execute all notebooks of the lab profile with several seeds; then, all or nothing, renew what is
-    committed: notebooks/, outputs/reference and the results block of the README."""
+    """Execute all notebooks of the lab profile with several seeds; then renew what is committed: notebooks/,
+    outputs/reference and the results block of the README.
+
+    Nothing is replaced before every stage has run and the size of every file was checked; then it goes stage by
+    stage, so what stops it half-way (a full disk, Ctrl-C) leaves some stages old: run it again, or take them back
+    from git. Returns the exit code of `run_stages`. Raises RunError for a file that is too large, and what
+    `write_readme` raises.
+    """
     overrides = [f"seeds={seeds}"]
     code = run_stages(list(STAGES), PROFILES[0], overrides, force=False, complete=True)
     if code:
@@ -185,7 +205,11 @@ def _promoted(folder: Path) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse and run; returns the exit code (0 done, 1 a clear error, 2 wrong usage, 130 interrupted)."""
+    """Parse and run; returns the exit code (0 done, 1 a clear error, 130 interrupted). Wrong usage exits with 2
+    (SystemExit)."""
+    for stream in (sys.stdout, sys.stderr):  # → or ≈ on a Windows console that lacks them becomes ?
+        with contextlib.suppress(AttributeError):  # not a text file: a notebook's output, or none at all
+            stream.reconfigure(errors="replace")
     parser = argparse.ArgumentParser(
         prog="python -m src.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -195,13 +219,21 @@ def main(arguments: list[str] | None = None) -> int:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="override a setting (repeatable): train.kl_beta=0.2, or 06:train.kl_beta=0.2 for one stage",
     )  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="with all: run the fresh stages too")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="with all and plan: the fresh stages too (a named one always runs)",
+    )
     parser.add_argument("--prompt", help="with chat: answer this and end, instead of reading lines")
     parser.add_argument("--temperature", type=float, help="with chat: sample (default 0: greedy)")
     args = parser.parse_args(arguments)
     command = args.what[0]
     if command != "chat" and (args.prompt is not None or args.temperature is not None):
         parser.error("--prompt and --temperature belong to chat")
+    if command in ("status", "report", "chat", "render") and args.force:
+        parser.error(f"--force belongs to all and plan; {command} cannot use it")
+    if command == "report" and args.overrides:
+        parser.error("report shows what has run: give --set to the run itself, or to status and plan")
     try:
         if command == "chat":
             from src.chat import chat  # only here: `status` must not wait for torch
@@ -222,6 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
             seeds = [o.removeprefix("seeds=") for o in args.overrides if re.fullmatch(r"seeds=\d+", o)]
             if len(seeds) < len(args.overrides) or (args.profile or PROFILES[0]) != PROFILES[0]:
                 parser.error("render makes the committed files: lab profile, nothing set but seeds")
+            if environment_overrides(os.environ):
+                parser.error("render makes the committed files: unset COURSE_SET, set nothing but seeds")
             return render(int(seeds[-1]) if seeds else RENDER_SEEDS)
         workspace = Workspace(check_profile(args.profile or os.environ.get("COURSE_PROFILE") or PROFILES[0]))
         out = workspace.root / "report.html"

@@ -1,8 +1,9 @@
 """What may be set: every section and field of the seven stages, with its type, its range and its choices.
 
 `config.py` reads the YAML files against these classes. To add a setting: one line in a class here and one
-in the YAML file, with a comment. To add a section: its class, and its name in `STAGES`. No field has a
-default: each value is in a file.
+in the YAML file, with a comment. To add a section: its class, and its name in `SECTIONS`. No field has
+a default: each value is in a file. Rules between settings are in
+`config.TOGETHER`.
 """
 
 from __future__ import annotations
@@ -193,8 +194,8 @@ class Filter:
 class Ablation:
     rows: Count
     few_rows: Count
-    betas: tuple[float, ...]
-    source_beta: NotNegative
+    betas: Annotated[tuple[float, ...], Range(0)]
+    source_beta: Positive
     low_rate: LearningRate
     high_rate: LearningRate
 
@@ -256,7 +257,7 @@ class DPO:
 
 
 EVERYWHERE: dict[str, type] = {"common": Common, "evaluation": Evaluation}  # configs/common.yaml
-STAGES: dict[str, dict[str, type]] = {  # the notebook's own file
+SECTIONS: dict[str, dict[str, type]] = {  # the notebook's own file
     "01": {"data": HeldOutData, "train": Train},
     "02": {"data": HeldOutData, "train": Train, "matrix": Matrix},
     "03": {"data": HeldOutData, "train": Train, "lora": Lora, "sweep": LoraSweep},
@@ -270,25 +271,37 @@ STAGES: dict[str, dict[str, type]] = {  # the notebook's own file
 # ---------------------------------------------------------------- reading the classes
 def sections(stage: str) -> dict[str, type]:
     """Section name → dataclass, for one stage number."""
-    return EVERYWHERE | STAGES[stage]
+    return EVERYWHERE | SECTIONS[stage]
 
 
 @lru_cache
 def schema(stage: str) -> dict[str, tuple[Any, tuple]]:
     """Dotted key → (plain type, metadata) of a stage."""
+    return {
+        dotted(section, name): field
+        for section, kind in sections(stage).items()
+        for name, field in fields_of(kind).items()
+    }
+
+
+def fields_of(kind: type) -> dict[str, tuple[Any, tuple]]:
+    """Field name → (plain type, metadata) of a section's dataclass."""
+    hints = get_type_hints(kind, include_extras=True)
     out = {}
-    for section, kind in sections(stage).items():
-        hints = get_type_hints(kind, include_extras=True)
-        for field in dataclasses.fields(kind):
-            hint = hints[field.name]
-            annotated = get_origin(hint) is Annotated
-            plain, *meta = get_args(hint) if annotated else (hint,)
-            out[dotted(section, field.name)] = (plain, tuple(meta))
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        plain, *meta = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        out[field.name] = (plain, tuple(meta))
     return out
 
 
 def dotted(section: str, name: str) -> str:
     return name if section == "common" else f"{section}.{name}"
+
+
+def section_of(key: str) -> str:
+    """The section in a dotted key: the reverse of `dotted`."""
+    return key.split(".")[0] if "." in key else "common"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -19,12 +19,12 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import torch.distributed as dist
-import yaml
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
@@ -32,12 +32,12 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import PreTrainedModel, Trainer, get_scheduler
 
 from src import runtime
-from src.config import CONFIG_FOLDER, Config, ConfigError, load_config
+from src.config import CONFIG_FOLDER, Config, ConfigError, load_config, read_section
 from src.data import DataError, examples
 from src.fingerprint import base_model_source
 from src.losses import IGNORE, response_cross_entropy
 from src.models import ModelError, load_model, load_tokenizer, save_model
-from src.schema import nearest
+from src.schema import Choice
 from src.sft import GroupedSampler, SFTSettings, collate, encode_rows
 from src.supervised import TEMPLATE_SETS, draw_rows, settings
 
@@ -49,31 +49,15 @@ BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 class Sharding:
     """`configs/fsdp.yaml`, whose comments explain the fields."""
 
-    accelerator: str = "cpu"
-    param_dtype: str = "fp32"
-    reduce_dtype: str = "fp32"
-    reshard_after_forward: bool = True
+    accelerator: Annotated[str, Choice(tuple(BACKENDS))]
+    param_dtype: Annotated[str, Choice(tuple(DTYPES))]
+    reduce_dtype: Annotated[str, Choice(tuple(DTYPES))]
+    reshard_after_forward: bool
 
     @classmethod
-    def read(cls, path: Path = CONFIG_FOLDER / "fsdp.yaml") -> Sharding:
-        """Raises ConfigError for an unknown key or a value outside its choices."""
-        try:
-            told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}") from None
-        if not isinstance(told, dict):
-            raise ConfigError(f"{path.name}: expected lines of `key: value`, got {told!r:.60}")
-        names = [field.name for field in fields(cls)]
-        for name in set(told) - set(names):
-            raise ConfigError(f"{path.name}: unknown key {name!r}{nearest(name, names)}")
-        choices = {"accelerator": BACKENDS, "param_dtype": DTYPES, "reduce_dtype": DTYPES}
-        for name, value in told.items():
-            allowed = list(choices.get(name, (True, False)))
-            if value not in allowed or (name not in choices and not isinstance(value, bool)):
-                raise ConfigError(
-                    f"{path.name}: {name}={value!r}, choose one of {', '.join(map(str, allowed))}"
-                )
-        return cls(**told)
+    def read(cls, folder: Path = CONFIG_FOLDER) -> Sharding:
+        """Raises ConfigError for a missing, unknown or duplicate key and for a value outside its choices."""
+        return read_section(cls, "fsdp.yaml", folder)
 
 
 def shard(model: PreTrainedModel, how: Sharding) -> PreTrainedModel:
@@ -206,12 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="where the trained model goes")
     parser.add_argument("--profile")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    parser.add_argument("--fsdp", type=Path, default=CONFIG_FOLDER / "fsdp.yaml")
     args = parser.parse_args(arguments)
     if "RANK" not in os.environ:
         parser.error("start it with torchrun, which says how many processes there are")
     try:
-        cfg, how = load_config("02", args.profile, args.overrides), Sharding.read(args.fsdp)
+        cfg, how = load_config("02", args.profile, args.overrides), Sharding.read()
         check_settings(cfg, how, int(os.environ["WORLD_SIZE"]))
         _train(cfg, how, check_folder(args.folder, cfg.base_model))
     except (ConfigError, DataError, ModelError, FloatingPointError) as error:

@@ -31,7 +31,7 @@ FIXED_SECONDS = 12.0  # of every stage: start, imports, figures
 PROBE_TOKENS, PARAGRAPH_TOKENS = 12, 60  # a fact as a sentence; a paragraph of general prose
 FILTER_PASSES = 9  # the filter reads an answer behind its own instruction and behind eight others
 KL_FACTOR = 1.35  # training with a KL term against training without
-SPLITS = {"lab": 4, "gpt2": 1}  # of evaluation prompts
+LAB_SPLITS = 4  # of evaluation prompts; a file or Hub data set has one
 CHARACTERS = 4.3  # of English text to a token of GPT-2's
 LONGEST = 480  # tokens of an answer or a dialogue that still fits in gpt2's `max_length` of 512
 
@@ -52,13 +52,14 @@ def lengths(cfg: Config) -> Lengths:
 
     GPT-2 is taken never to end an answer by itself: an upper bound. Raises ConfigError for a file that no stage could read.
     """
-    if cfg.profile == "lab":
-        return Lengths(row=36, prompt=24, pair=52, pair_prompt=30, answer=9)
+    lab_row, lab_pair = (36, 24), (52, 30)
+    if cfg.instruction_data == cfg.preference_data == "lab":
+        return Lengths(*lab_row, *lab_pair, answer=9)
     from src.files import DataError  # here, and below: `status` need not wait for `datasets`
 
     try:
-        row, prompt = _row_lengths(cfg.instruction_data)
-        pair, pair_prompt = _pair_lengths(cfg.preference_data)
+        row, prompt = lab_row if cfg.instruction_data == "lab" else _row_lengths(cfg.instruction_data)
+        pair, pair_prompt = lab_pair if cfg.preference_data == "lab" else _pair_lengths(cfg.preference_data)
     except DataError as error:
         raise ConfigError(str(error)) from None
     return Lengths(row, prompt, pair, pair_prompt, cfg.evaluation.max_new_tokens)
@@ -67,7 +68,7 @@ def lengths(cfg: Config) -> Lengths:
 @lru_cache
 def _row_lengths(source: str) -> tuple[float, float]:
     """Tokens of an instruction row and of its prompt."""
-    if not _is_here(source):
+    if not is_here(source):
         return 90, 35
     from src.data import load_instructions, usable_rows
     from src.templates import build_prompt
@@ -81,7 +82,7 @@ def _row_lengths(source: str) -> tuple[float, float]:
 @lru_cache
 def _pair_lengths(source: str) -> tuple[float, float]:
     """Tokens of a preference pair, its prompt read once, and of the prompt."""
-    if not _is_here(source):
+    if not is_here(source):
         return 215, 120
     from src.data import load_preferences, preference_examples
 
@@ -92,7 +93,7 @@ def _pair_lengths(source: str) -> tuple[float, float]:
     return prompt + fmean(len(pair.chosen) + len(pair.rejected) for pair in pairs) / CHARACTERS, prompt
 
 
-def _is_here(source: str) -> bool:
+def is_here(source: str) -> bool:
     """Whether `source` is a file or folder, as `files.load_table` looks for it."""
     return Path(source).expanduser().exists() or (ROOT / source).exists()
 
@@ -152,9 +153,13 @@ def _nothing(cfg: Config) -> Work:
 def _look(cfg: Config, knowledge: bool = True, answers: int = 2) -> Work:
     """One standard measurement of a model: held-out prompts answered `answers` times, facts and prose read."""
     n = lengths(cfg)
-    asked = SPLITS[cfg.profile] * cfg.evaluation.prompts * answers
+    asked = _splits(cfg) * cfg.evaluation.prompts * answers
     known = cfg.evaluation.probes * PROBE_TOKENS + cfg.evaluation.paragraphs * PARAGRAPH_TOKENS
     return Work(read=asked * n.prompt + known * knowledge, written=asked * n.answer)
+
+
+def _splits(cfg: Config) -> int:
+    return LAB_SPLITS if cfg.instruction_data == "lab" else 1
 
 
 def _training(cfg: Config, rows: float | None = None, heldout: bool = True) -> Work:
@@ -203,7 +208,7 @@ def _stage3_once(cfg: Config) -> Work:
 
 def _stage4_once(cfg: Config) -> Work:
     n = lengths(cfg)
-    asked = 4 * 2 * SPLITS[cfg.profile] * cfg.compare.prompts
+    asked = 4 * 2 * _splits(cfg) * cfg.compare.prompts
     return Work(read=2 * asked * (n.prompt + n.answer), written=asked * n.answer) + _judged(cfg, asked)
 
 
@@ -331,17 +336,28 @@ def memory_mb(number: str, cfg: Config, parameters: float) -> float:
 
 def parameters_of(name: str) -> float:
     """Parameters of a local model, read from the headers of its safetensors files; of one on the Hub what its name
-    says (Qwen2.5-1.5B: 1.5e9), and GPT-2's for a name that says nothing."""
+    says (Qwen2.5-1.5B: 1.5e9), and GPT-2's for a name that says nothing.
+
+    Raises ConfigError for a file that is no safetensors file, such as the pointer that Git LFS leaves.
+    """
     source = base_model_source(name)
     count = 0
     for path in sorted(Path(source).glob("*.safetensors")) if isinstance(source, Path) else []:
         with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            length = int.from_bytes(file.read(8), "little")
+            if length > path.stat().st_size:
+                raise ConfigError(
+                    f"{path} holds no weights (is it a Git LFS pointer?): download the model again"
+                )
+            header = json.loads(file.read(length))
         for key, tensor in header.items():
             size = 1
             for n in tensor.get("shape", [0]) if key != "__metadata__" else [0]:
                 size *= n
             count += size
+    larger = {"gpt2-medium": 355e6, "gpt2-large": 774e6, "gpt2-xl": 1558e6}
+    if not count and name.rpartition("/")[2] in larger:
+        return larger[name.rpartition("/")[2]]
     said = re.search(r"(\d+(?:\.\d+)?)([bm])(?![a-z])", name, re.IGNORECASE)
     named = float(said[1]) * {"B": 1e9, "M": 1e6}[said[2].upper()] if said else GPT2_PARAMETERS
     return float(count or named)

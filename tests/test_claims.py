@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from src.claims import BY_ID, CLAIMS, Claim, ledger, measured, verdict
+from src.claims import BY_ID, CLAIMS, Claim, claim_table, ledger, measured, verdict
 from src.metrics import Interval
 
 ABOVE = Claim("x", "01", "rises", "rise", True, 0.1)
@@ -28,6 +28,16 @@ def found(low, high, seeds=5):
 )
 def test_verdict_follows_the_interval(claim, low, high, expected):
     assert verdict(claim, found(low, high)) == expected
+
+
+@pytest.mark.parametrize("claim", [ABOVE, BELOW])
+@pytest.mark.parametrize(("low", "high"), [(None, 0.4), (-0.4, None), (None, None)])
+def test_an_interval_that_could_not_be_computed_leaves_it_open(claim, low, high):
+    for gap in (None, float("nan")):  # NaN in the notebook, null once it is saved
+        ends = {"low": gap if low is None else low, "high": gap if high is None else high}
+        assert verdict(claim, ends | {"effect": gap, "seeds": 5}) == "inconclusive"
+        [row] = claim_table({"degenerate": ends | {"effect": gap, "seeds": 5}})
+        assert row["effect [95 % interval]"].startswith("– [") and row["verdict"] == "inconclusive"
 
 
 def test_too_few_seeds_leave_it_open():

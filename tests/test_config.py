@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 import shutil
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.config import CONFIG_FOLDER, ConfigError, config_beside, load_config, stage_number
+from src.config import CONFIG_FOLDER, ROOT, ConfigError, config_beside, load_config, stage_number
 from src.schema import NOTEBOOKS, PROFILES, nearest, schema
+from tests.smoke import overrides_of
 
-SIX = "06_instruct_tuning_training.yaml"
+SIX, SEVEN = "06_instruct_tuning_training.yaml", "07_rlhf_reward_model_ppo.yaml"
 
 
 @pytest.fixture
@@ -95,6 +99,8 @@ def test_types_and_attribute_access():
         ),
         ("kl_beta", "kl_beta: {lab: 0.1, gpt3: 1}", "unknown profile gpt3 (did you mean gpt2?)"),
         ("kl_beta", "kl_beta: {lab: 0.1}", "no value for the profile gpt2"),
+        ("betas", "betas: [0, -1]", "ablation.betas = -1.0: must be at least 0"),
+        ("source_beta", "source_beta: 0", "ablation.source_beta = 0.0: must be above 0"),
         ("kl_beta", "epochs: 3", "duplicate key epochs (first on line"),
         ("kl_beta", "kl_beta: [0.1", "not valid YAML"),
         ("kl_beta", "kl_beta: *x", "not valid YAML"),
@@ -141,9 +147,7 @@ def test_precedence_and_where_a_value_came_from():
     cfg = load_config("06", overrides=["train.epochs=7", "06:seeds=2", "judge=a: b"], environ=environ)
     assert (cfg.profile, cfg.train.epochs, cfg.data.rows, cfg.seeds, cfg.judge) == ("gpt2", 7, 20, 2, "a: b")
     assert (cfg.source["train.epochs"], cfg.source["data.rows"]) == ("--set", "environment")
-    text = cfg.describe()
-    assert "--set" in text and "environment" in text and f"configs/{SIX}:" in text
-    assert len(text.splitlines()) == 1 + len(cfg.flat())
+    assert cfg.source["train.kl_beta"].startswith(f"configs/{SIX}:")
     flagged = load_config("06", environ={"COURSE_SET_FLAGS": "train.epochs=9\nseeds=3"})
     assert flagged.train.epochs == 9 and flagged.source["seeds"] == "--set"
     lists = load_config("03", overrides=["lora.target_modules=[c_attn]"], environ={})
@@ -166,6 +170,53 @@ def test_precedence_and_where_a_value_came_from():
 )
 def test_a_wrong_override_is_an_error(override, told):
     assert told in error(CONFIG_FOLDER, overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("stage", "override", "told"),
+    [
+        ("06", "ablation.source_beta=0.2", "ablation.source_beta = 0.2: must be one of ablation.betas = [0.0, "),
+        ("06", "ablation.betas=[0, 3]", "ablation.source_beta = 0.1: must be one of ablation.betas = [0.0, 3.0]"),
+        ("07", "ppo.batch_size=60", "must be a multiple of ppo.mini_batch_size = 16 (configs/"),
+        ("07", "ppo.gradient_accumulation_steps=3", "x ppo.gradient_accumulation_steps = 3 (--set); change one"),
+        ("07", "ppo.responses_per_prompt=3", "must be a multiple of ppo.responses_per_prompt = 3 (--set)"),
+        ("07", "ppo.measure_every=3", "journey.v1_steps = 8: must be a multiple of ppo.measure_every = 3 (--set)"),
+        ("07", "journey.v1_steps=24", "--set: journey.v1_steps = 24: must be at most journey.v2_steps = 16 ("),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_fit_together_are_named(stage, override, told):
+    message = error(CONFIG_FOLDER, stage, overrides=[override])
+    assert told in message and message.count("configs/") >= 1
+
+
+def test_the_lines_of_settings_that_do_not_fit_together(folder):
+    line = edit(folder, SEVEN, "v1_steps", "v1_steps: 12")
+    assert f"configs/{SEVEN}:{line}: journey.v1_steps = 12: must be a multiple" in error(folder, "07")
+
+
+def test_only_all_overrides_together_must_fit():
+    told = [
+        "ppo.measure_every=3",
+        "journey.v1_steps=21",
+        "journey.v2_steps=21",
+    ]  # none of them fits by itself
+    for overrides, environ in ((told, {}), (told[:1], {"COURSE_SET": ";".join(told[1:])})):
+        assert load_config("07", overrides=overrides, environ=environ).journey.v1_steps == 21
+
+
+@pytest.mark.parametrize("stage", NOTEBOOKS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_shortened_setting_and_the_commands_of_readme_fit(stage, profile):
+    assert load_config(stage, profile, overrides_of(stage), environ={})
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"python -m src\.run [^`\n]*--set[^`\n]*", readme)
+    assert len(commands) >= 4
+    for words in (shlex.split(command, comments=True) for command in commands):
+        if (stage in words or "all" in words) and profile in (
+            words if "--profile" in words else PROFILES[:1]
+        ):
+            told = ";".join(text for option, text in pairwise(words) if option == "--set")
+            assert load_config(stage, profile, environ={"COURSE_SET": told})
 
 
 def test_another_stage_of_the_same_run_shares_data_and_base_but_not_its_training():

@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from src import metrics
-from src.generation import Generation, generate
+from src.generation import generate
 
 WORDS = [
     "The",
@@ -310,10 +310,6 @@ def test_loops(text, looping):
 
 
 def test_repetition_measures_have_known_values():
-    assert metrics.distinct_n(["a b a", "b a"], 1) == pytest.approx(2 / 5)
-    assert metrics.distinct_n(["a b a", "b a"], 2) == pytest.approx(2 / 3)  # ab, ba, ba
-    assert metrics.distinct_n("a b c", 2) == 1.0
-    assert metrics.distinct_n([""], 2) == 0.0
     assert metrics.repeated_ngram_rate("a b c d a b c d", 4) == pytest.approx(1 / 5)
     assert metrics.repeated_ngram_rate("a b", 4) == 0.0
     # "a b a b": bigrams ab ba ab (2/3 differ), trigrams aba bab, one 4-gram
@@ -323,19 +319,6 @@ def test_repetition_measures_have_known_values():
     assert metrics.non_repetition("") == 0.0
     falling = [metrics.non_repetition("the dog ran " * times) for times in (1, 2, 4, 8)]
     assert falling == sorted(falling, reverse=True) and falling[-1] < 0.01
-
-
-def test_response_measures():
-    made = [
-        Generation("a b", [5, 6, 0], True, [0.0] * 3),
-        Generation("c c c c c c", [7] * 6, False, [0.0] * 6),
-    ]
-    found = metrics.response_measures(made)
-    assert found["tokens"].tolist() == [3, 6]
-    assert found["ended"].tolist() == [1, 0]
-    assert found["loops"].tolist() == [0, 1]
-    assert found["repeated_4grams"].tolist() == [0, pytest.approx(2 / 3)]
-    assert found["non_repetition"][0] == 1.0 and found["non_repetition"][1] < 0.1
 
 
 # ---------------------------------------------------------------- statistics

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from src import fingerprint
 from src import models as subject
 from src.models import (
     ModelError,
@@ -25,6 +26,12 @@ from src.models import (
 )
 
 WORDS = ["<|endoftext|>", *(f"w{i}" for i in range(39))]
+
+
+def set_root(monkeypatch, folder):
+    """The project's root as the finder of models and the writer of adapters see it."""
+    for module in (subject, fingerprint):
+        monkeypatch.setattr(module, "ROOT", folder)
 
 
 def make_tokenizer(words=WORDS):
@@ -215,7 +222,7 @@ def test_tokenizer_without_eos(folder):
 
 @pytest.mark.parametrize("name", ["openai-community/gpt2", "models/gpt2"])
 def test_unreachable_hub_names_three_ways_out_at_once(monkeypatch, tmp_path, name):
-    monkeypatch.setattr(subject, "ROOT", tmp_path)
+    set_root(monkeypatch, tmp_path)
     monkeypatch.setattr(subject, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -230,7 +237,7 @@ def test_unreachable_hub_names_three_ways_out_at_once(monkeypatch, tmp_path, nam
 @pytest.mark.parametrize("load", [load_model, load_tokenizer])
 def test_a_name_that_the_hub_does_not_have_is_no_damaged_folder(monkeypatch, tmp_path, load):
     """The Hub answers, the download fails: a typo in the name, a private model, a proxy in between."""
-    monkeypatch.setattr(subject, "ROOT", tmp_path)
+    set_root(monkeypatch, tmp_path)
     monkeypatch.setattr(subject, "hub_problem", lambda: None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="Cannot load 'nobody/nothing': .*\\n.*models/nothing") as caught:
@@ -241,10 +248,30 @@ def test_a_name_that_the_hub_does_not_have_is_no_damaged_folder(monkeypatch, tmp
 
 
 def test_a_downloaded_copy_is_found_under_its_hub_name(monkeypatch, tmp_path, folder):
-    monkeypatch.setattr(subject, "ROOT", tmp_path)
+    set_root(monkeypatch, tmp_path)
     shutil.copytree(folder, tmp_path / "models" / "gpt2")
     assert subject.find_model("openai-community/gpt2") == str(tmp_path / "models" / "gpt2")
     assert subject.find_model("models/gpt2") == str(tmp_path / "models" / "gpt2")
+
+
+@pytest.mark.parametrize("name", ["my gpt2", "C:\\models\\gpt2", "models\\gpt2"])
+def test_a_name_that_the_hub_would_not_take_is_one_clear_error(monkeypatch, tmp_path, name):
+    set_root(monkeypatch, tmp_path)
+    with pytest.raises(ModelError, match="No model folder .*no such name"):
+        load_model(name)
+
+
+def test_what_the_finder_finds_is_what_the_fingerprint_hashes(monkeypatch, tmp_path, folder):
+    """A base in the home folder, or of any owner in models/, is known by its weights, not by its name."""
+    set_root(monkeypatch, tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    for name, place in (("nobody/small", "models/small"), ("~/small", "home/small")):
+        before = fingerprint.base_model_hash(name)
+        shutil.copytree(folder, tmp_path / place)
+        assert subject.find_model(name) == str(fingerprint.base_model_source(name)) == str(tmp_path / place)
+        assert fingerprint.base_model_hash(name) != before
+    assert fingerprint.base_model_source("outputs/small") == "outputs/small"  # not models/small
 
 
 # --- Copies
@@ -327,7 +354,7 @@ def test_merged_equals_unmerged_and_leaves_the_adapters_alone(ids):
 
 
 def test_adapter_folder_loads_on_its_base_wherever_the_project_is(monkeypatch, tmp_path, ids):
-    monkeypatch.setattr(subject, "ROOT", tmp_path / "here")
+    set_root(monkeypatch, tmp_path / "here")
     save_model(make_gpt2(), make_tokenizer(), tmp_path / "here" / "models" / "base")
     model = attach_lora(load_model("models/base"), r=4)
     randomise_adapters(model)
@@ -336,7 +363,7 @@ def test_adapter_folder_loads_on_its_base_wherever_the_project_is(monkeypatch, t
     assert "adapter_model.safetensors" in names and not names & {"model.safetensors", "README.md"}
     assert json.loads((stage / "adapter_config.json").read_text())["base_model_name_or_path"] == "models/base"
     (tmp_path / "here").rename(tmp_path / "there")
-    monkeypatch.setattr(subject, "ROOT", tmp_path / "there")
+    set_root(monkeypatch, tmp_path / "there")
     again = load_model("outputs/lora")
     assert isinstance(again, PeftModel) and not again.training
     torch.testing.assert_close(again(ids).logits, model(ids).logits, atol=1e-6, rtol=0)
@@ -344,7 +371,7 @@ def test_adapter_folder_loads_on_its_base_wherever_the_project_is(monkeypatch, t
 
 
 def test_adapter_without_its_base(monkeypatch, tmp_path):
-    monkeypatch.setattr(subject, "ROOT", tmp_path)
+    set_root(monkeypatch, tmp_path)
     save_model(make_gpt2(), make_tokenizer(), tmp_path / "models" / "base")
     stage = save_model(attach_lora(load_model("models/base")), make_tokenizer(), tmp_path / "lora")
     shutil.rmtree(tmp_path / "models")

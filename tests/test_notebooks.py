@@ -1,9 +1,7 @@
 """The seven notebooks: executed in a shortened setting, and the committed ones fit to be read on GitHub."""
 
-import itertools
 import json
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +14,7 @@ from src.jsonio import read_json
 from src.schema import NOTEBOOKS
 from src.workspace import STAGES, Workspace
 from tests.smoke import SMOKE, environment, overrides_of
+from tests.solutions import plain, settings_of, solutions
 
 COMMITTED = [ROOT / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS.values()]
 
@@ -74,20 +73,19 @@ def allowed_numbers() -> str:
     return f"{configs} {claims} 3.18 2.34 2.75 1.6 1.29 % 98.7 % 65 % 0.79 24.1 10.4 15.6 95 %"
 
 
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
-def test_the_solutions_are_valid_commands(path):
-    """Each notebook has three exercises with collapsed solutions, whose settings exist and are in range."""
-    prose = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown")
-    solutions = re.findall(r"<details>.*?</details>", prose, flags=re.DOTALL)
-    assert len(solutions) >= 3, "three exercises with collapsed solutions"
-    commands = re.findall(r"python -m src\.run (\d\d[^\n]*)", "\n".join(solutions))
-    assert commands
-    for command in commands:
-        words = shlex.split(command, comments=True)
-        numbers = [word for word in words if re.fullmatch(r"0[1-7]", word)]
-        overrides = [after for word, after in itertools.pairwise(words) if word == "--set"]
-        for override in overrides:
-            assert any(_accepts(number, override) for number in numbers), override
+@pytest.mark.parametrize("number", STAGES)
+def test_the_exercises_have_solutions_with_valid_settings(number):
+    """Three grades of difficulty, each with a collapsed solution whose settings exist and are in range. (`tests.solutions`
+    runs them all, in CI.)"""
+    found = solutions(number)
+    assert {"★", "★★", "★★★"} == {solution.stars for solution in found}
+    for solution in found:
+        assert solution.commands, solution
+        for command in solution.commands:
+            stages = plain(command)
+            assert stages, command
+            for override in settings_of(command):
+                assert any(_accepts(n, override) for n in STAGES if n in stages or "all" in stages), override
 
 
 def _accepts(number: str, override: str) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from src.claims import BY_ID
 from src.jsonio import write_json
 from src.report import MARKERS, build_report, claim_rows, read_stages, readme_results, write_readme
 from src.workspace import REFERENCE
@@ -32,6 +33,38 @@ def test_a_changed_result_changes_the_report(outputs):
     claim = {"effect": -0.25, "low": -0.3, "high": -0.2, "seeds": 3}
     write_json(outputs / "stage2_instruction" / "metrics.json", {"claims": {"degenerate": claim}})
     assert claim_rows(read_stages(outputs))[0]["verdict"] == "not supported"
+
+
+def test_claims_that_cannot_be_shown_are_named_and_the_rest_is_reported(outputs):
+    good = {"effect": 0.25, "low": 0.2, "high": 0.3, "seeds": 3}
+    claims = {
+        "degenerate": good,
+        "of_an_older_version": good,
+        "forgetting": {"effect": 0.1},
+        "lower_loss": [1],
+    }
+    claims["overfits"] = good | {"effect": "0.25"}
+    file = outputs / "stage2_instruction" / "metrics.json"
+    write_json(file, {"claims": claims})
+    page = build_report(outputs, outputs / "report.html").read_text(encoding="utf-8")
+    assert BY_ID["degenerate"].statement in page and "+0.250 [+0.200, +0.300]" in page
+    assert "of_an_older_version of stage2_instruction (src/claims.py does not list it)" in page
+    for name in ("forgetting", "lower_loss", "overfits"):
+        assert f"{name} of stage2_instruction (its numbers are damaged)" in page
+        assert BY_ID[name].statement not in page
+    write_json(file, {"claims": None})
+    page = build_report(outputs, outputs / "report.html").read_text(encoding="utf-8")
+    assert "Left out: the claims of stage2_instruction (damaged)" in page
+
+
+def test_the_readme_refuses_a_claim_that_is_not_listed(outputs, tmp_path):
+    claim = {"effect": 0.25, "low": 0.2, "high": 0.3, "seeds": 3}
+    write_json(outputs / "stage2_instruction" / "metrics.json", {"claims": {"of_an_older_version": claim}})
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{MARKERS[0]}\nold\n{MARKERS[1]}\n", encoding="utf-8")
+    with pytest.raises(KeyError, match="of_an_older_version"):
+        write_readme(readme, outputs)
+    assert "old" in readme.read_text(encoding="utf-8")
 
 
 def test_damaged_stages_are_left_out_and_nothing_is_an_error(outputs):

@@ -15,7 +15,6 @@ from src.reward_model import (
     GPT2RewardModel,
     RewardSettings,
     accuracy,
-    accuracy_by_margin,
     correlation,
     degenerate_probes,
     encode_pairs,
@@ -443,17 +442,13 @@ def test_wilson_interval():
     assert high == pytest.approx(1.0) and low == pytest.approx(0.7225, abs=1e-3)
 
 
-def test_accuracy_by_margin_and_reliability():
+def test_reliability():
     torch.manual_seed(0)
     truth = torch.randn(4000) * 2
     won = torch.rand(4000) < truth.abs().sigmoid()
     margins = torch.where(won, truth.abs(), -truth.abs())  # right exactly as often as it says
     curve = reliability_curve(margins, 4)
     assert all(abs(bin["predicted"] - bin["observed"]) < 0.05 for bin in curve)
-    rows = accuracy_by_margin(margins, 4)
-    assert [r["count"] for r in rows] == [1000] * 4
-    assert rows[0]["accuracy"] < rows[1]["accuracy"] < rows[2]["accuracy"] < rows[3]["accuracy"]
-    assert all(r["low"] < r["accuracy"] < r["high"] for r in rows)
 
 
 def test_length_baseline_and_correlations():

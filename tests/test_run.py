@@ -48,7 +48,9 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "write_readme", lambda: (tmp_path / "README.md").write_text("renewed"))
     monkeypatch.setattr(workspace, "stage_code", lambda stage: {})
     monkeypatch.setattr(runtime, "measure_machine", lambda *a, **k: MACHINE)
-    monkeypatch.setattr(work, "measure_speed", lambda cfg: work.Speed(1000.0, 3000.0, 500.0, 6000.0, 0.1))
+    monkeypatch.setattr(
+        work, "measure_speed", lambda cfg: work.Speed(1000.0, 3000.0, 3000.0, 500.0, 6000.0, 0.1)
+    )
     for name in [key for key in os.environ if key.startswith("COURSE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COURSE_OUTPUTS", str(tmp_path / "outputs"))
@@ -111,6 +113,20 @@ def test_a_dying_kernel_and_a_notebook_without_finish(place, capsys):
     put(place, "01", "1 + 1")
     assert run.main(["01"]) == 1
     assert "ended without run.finish(metrics)" in capsys.readouterr().err
+
+
+def test_a_kernel_that_does_not_start_is_one_clear_error(place):
+    launcher = place / "broken" / "ipykernel_launcher.py"
+    launcher.parent.mkdir()
+    launcher.write_text("import sys\nsys.exit('\\n'.join(f'line {i}' for i in range(9)))\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "src.run", "01"], cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(launcher.parent)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "FAILED: its process did not start (Kernel died before replying to kernel_info)" in done.stderr
+    assert "\nline 4\n" in done.stderr and "\nline 8\n" in done.stderr and "line 3" not in done.stderr
+    assert "nothing was saved" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 INTERRUPTED = """
@@ -276,6 +292,56 @@ def test_wrong_words_are_one_clear_line(engine, capsys, words, told):
     assert run.main(words) == 1
     err = capsys.readouterr().err
     assert told in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        *(
+            ([command, "--force"], "--force belongs to all and plan")
+            for command in ("status", "report", "chat", "render")
+        ),
+        (["report", "--set", "seeds=3"], "report shows what has run"),
+    ],
+)
+def test_an_option_that_a_command_cannot_use_is_refused(engine, capsys, words, told):
+    with pytest.raises(SystemExit) as caught:
+        run.main(words)
+    assert caught.value.code == 2 and told in capsys.readouterr().err and not engine.ran
+
+
+def test_a_named_stage_may_be_forced_too(engine):
+    assert run.main(["01"]) == 0 and run.main(["01", "--force"]) == 0 and len(engine.ran) == 2
+
+
+def test_render_refuses_settings_of_the_environment(engine, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_SET", "train.epochs=1")
+    with pytest.raises(SystemExit) as caught:
+        run.main(["render"])
+    assert caught.value.code == 2 and "unset COURSE_SET" in capsys.readouterr().err and not engine.ran
+    monkeypatch.setenv("COURSE_SET", " ; ")
+    assert run.main(["render", "--set", "seeds=1"]) == 0
+
+
+def test_letters_that_the_console_lacks_end_nothing(tmp_path):
+    """→ and ≈ are not in cp1252, which Windows gives to a console or a redirected output."""
+    folder = tmp_path / "lab" / "stage1_sft"
+    folder.mkdir(parents=True)
+    manifest = {"duration_seconds": 1, "peak_memory_mb": 1, "result_values": {}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "metrics.json").write_text("{}")
+    done = subprocess.run(
+        [sys.executable, "-m", "src.run", "status"], cwd=ROOT, capture_output=True, check=False,
+        env=os.environ | {"COURSE_OUTPUTS": str(tmp_path), "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b" (none) ? " in done.stdout and b"Traceback" not in done.stderr
+
+
+def test_the_command_line_does_not_wait_for_torch():
+    code = "import sys, src.run; print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
 def test_wrong_usage_exits_two(engine):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from src import runtime
-from src.config import ConfigError, load_config
+from src.config import CONFIG_FOLDER, ConfigError, load_config
 from src.data import examples
 from src.models import ROOT, load_model, load_tokenizer
 from src.sft import train_sft
@@ -91,21 +91,30 @@ def test_decay_spares_biases_and_norms_as_the_trainer_does():
 
 def test_wrong_settings_are_named(tmp_path):
     path = tmp_path / "fsdp.yaml"
-    path.write_text("param_type: bf16")
-    with pytest.raises(ConfigError, match=r"fsdp.yaml: unknown key 'param_type' \(did you mean param_dtype\?\)"):  # fmt: skip
-        Sharding.read(path)
+    whole = (CONFIG_FOLDER / "fsdp.yaml").read_text(encoding="utf-8")
+    lines = len(whole.splitlines())
     for text, said in (
-        ("- cpu", "expected lines"), ("{", "cannot be read"), ("reshard_after_forward: 1", "choose one of True, False"),
+        (f"{whole}param_type: bf16\n", f":{lines + 1}: unknown key param_type (did you mean param_dtype?)"),
+        (f"{whole}accelerator: cuda\n", f":{lines + 1}: duplicate key accelerator (first on line 3)"),
+        (f"{whole}7: cpu\n", f":{lines + 1}: unknown key 7"),
+        (f"{whole}[a, b]: cpu\n", f":{lines + 1}: a key must be a single word"),
+        (whole.replace("accelerator:", "# "), ": the key accelerator is missing; every key must be written out"),
+        (whole.replace(": cpu", ": gpu"), ":3: accelerator = gpu: must be one of cpu, cuda"),
+        (whole.replace(": cpu", ": {lab: cpu, gpt2: cuda}"), ":3: accelerator must be a text, not a mapping"),
+        (whole.replace(": true", ": 1"), ":6: reshard_after_forward must be true or false, not '1'"),
+        ("- cpu", ":1: expected `key: value` lines"), ("{", ":1: not valid YAML"), ("", ": the key accelerator is missing"),
     ):  # fmt: skip
-        path.write_text(text)
-        with pytest.raises(ConfigError, match=said):
-            Sharding.read(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        Sharding.read(tmp_path / "missing.yaml")
-    path.write_text("accelerator: gpu")
-    with pytest.raises(ConfigError, match="accelerator='gpu', choose one of cpu, cuda"):
-        Sharding.read(path)
-    assert Sharding.read() == Sharding()  # the file that is shipped says what the defaults are
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=re.escape(f"configs/fsdp.yaml{said}")):
+            Sharding.read(tmp_path)
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"configs/fsdp.yaml is missing"):
+        Sharding.read(tmp_path)
+
+
+def test_no_value_of_the_file_is_also_in_the_code():
+    with pytest.raises(TypeError, match="4 required positional arguments"):
+        Sharding()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +123,7 @@ def test_wrong_settings_are_named(tmp_path):
 )
 def test_settings_it_could_not_keep_are_refused(override, said):
     with pytest.raises(ConfigError, match=said):
-        check_settings(load_config("02", environ={}, overrides=[override]), Sharding(), processes=2)
+        check_settings(load_config("02", environ={}, overrides=[override]), Sharding.read(), processes=2)
 
 
 def test_only_an_earlier_model_is_replaced(tmp_path):
@@ -133,7 +142,7 @@ def test_only_an_earlier_model_is_replaced(tmp_path):
 def test_kl_is_refused():
     recipe = settings(load_config("06", environ={}, overrides=["train.kl_beta=0.1"]), 0)
     with pytest.raises(ValueError, match="kl_beta"):
-        sharded_sft(None, None, [], recipe, Sharding())
+        sharded_sft(None, None, [], recipe, Sharding.read())
 
 
 def test_it_says_that_torchrun_starts_it():

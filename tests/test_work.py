@@ -139,11 +139,23 @@ def test_the_fastest_turn_counts_and_the_first_does_not(monkeypatch):
     ("name", "parameters"),
     [
         ("Qwen/Qwen2.5-1.5B-Instruct", 1.5e9), ("facebook/opt-6.7b", 6.7e9), ("org/SmolLM2-360M", 3.6e8),
-        ("openai-community/gpt2-of-nobody", work.GPT2_PARAMETERS), ("org/8bits-7Base", work.GPT2_PARAMETERS),
+        ("openai-community/gpt2-xl", 1.558e9), ("openai-community/gpt2-of-nobody", work.GPT2_PARAMETERS), ("org/8bits-7Base", work.GPT2_PARAMETERS),
     ],
 )  # fmt: skip
 def test_a_model_that_is_not_here_has_the_size_in_its_name(name, parameters):
     assert work.parameters_of(name) == parameters
+
+
+def test_a_pointer_in_place_of_weights_is_said(tmp_path):
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ConfigError, match="holds no weights.*LFS"):
+        work.parameters_of(str(tmp_path))
+
+
+def test_lengths_go_by_the_data_not_by_the_profile():
+    lab, own = (load_config("06", "gpt2", environ={}, overrides=[f"instruction_data={d}"]) for d in ("lab", "tatsu-lab/alpaca"))  # fmt: skip
+    assert work.lengths(lab).row < work.lengths(own).row
+    assert work.lengths(lab).pair == work.lengths(own).pair
 
 
 def test_an_llm_judge_takes_memory_where_it_judges():

@@ -306,8 +306,10 @@ def project(tmp_path):
         "src/sft.py": "from src.losses import loss\nfrom src.lab import world\n",
         "src/ppo.py": "def later():\n    from src import losses\n",
         "src/plots.py": "colour = 1\n",
-        "src/lab/__init__.py": "",
+        "src/lab/__init__.py": "from .tasks import TASKS\n",
         "src/lab/world.py": "FACTS = 1\n",
+        "src/lab/tasks.py": "from . import rubric\nfrom .world import FACTS\nTASKS = FACTS\n",
+        "src/lab/rubric.py": "from ..losses import loss\n",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -333,9 +335,9 @@ def test_code_of_a_notebook_is_what_it_imports(project):
     notebook = project / "01_x.ipynb"
     before = fingerprint.notebook_code(notebook, project)
     assert list(before) == [
-        *("notebooks/01_x.ipynb", "src/lab/__init__.py"),
+        *("notebooks/01_x.ipynb", "src/lab/__init__.py", "src/lab/rubric.py", "src/lab/tasks.py"),
         *("src/lab/world.py", "src/losses.py", "src/sft.py"),
-    ]
+    ]  # what `src/lab` imports relatively counts too
     change(project / "src/losses.py", '"""Doc."""', '"""Better words."""')
     change(project / "src/losses.py", "return x + 1", "return  x + 1  # why")
     change(project / "src/ppo.py", "later", "sooner")
@@ -353,7 +355,7 @@ def test_code_of_a_notebook_is_what_it_imports(project):
     (project / "src/losses.py").write_text("def broken(:", encoding="utf-8")
     notebook.write_text("{", encoding="utf-8")
     fingerprint.notebook_code(notebook, project)
-    assert "src/ppo.py" in fingerprint.notebook_code(project / "none.ipynb", project)
+    assert fingerprint.notebook_code(project / "none.ipynb", project) == {}
 
 
 def test_function_hash_follows_notebook_helpers_and_modules():

@@ -1,8 +1,8 @@
 """The lab: a small true world with a base model that knows it, data to post-train on, and a rubric that knows the truth.
 
 Everything is generated from tables and a seed in seconds; nothing is downloaded. The data sets have the schemas of Alpaca and HH-RLHF,
-so the rest of the course cannot tell the lab from the real thing. Read `relation.py`, `facts.py`, `corpus.py`, `tasks.py`,
-`instructions.py`, `preferences.py`, `rubric.py`, `probes.py` in that order.
+so the rest of the course cannot tell the lab from the real thing. Read `relation.py`, `facts.py`, `skills.py`, `stories.py`, `corpus.py`,
+`tasks.py`, `styles.py`, `rubric.py`, `instructions.py`, `preferences.py`, `probes.py` in that order.
 """
 
 from .instructions import SPLITS, evaluation_tasks, instruction_pool, pool_labels

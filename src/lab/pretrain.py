@@ -92,7 +92,7 @@ class Trainer:
     """The training loop with its resumable state: weights, Adam moments, step and loss history."""
 
     def __init__(self, model: GPT2LMHeadModel, blocks: np.ndarray, folder: Path, seed: int):
-        self.model, self.blocks, self.folder = model, blocks, folder
+        self.model, self.blocks, self.folder, self.seed = model, blocks, folder, seed
         folder.mkdir(parents=True, exist_ok=True)
         self.order = np.random.default_rng(seed).permutation(len(blocks))
         self.total = len(blocks) // BATCH
@@ -150,12 +150,12 @@ class Trainer:
         for index, moments in self.optimizer.state_dict()["state"].items():
             state |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in moments.items()}
         facts = {"step": str(self.step), "seconds": str(seconds), "history": json.dumps(self.history)}
-        facts["blocks"] = str(len(self.blocks))
+        facts |= {"blocks": str(len(self.blocks)), "seed": str(self.seed)}
         save_file({k: v.contiguous() for k, v in state.items()}, self.folder / "state.tmp", metadata=facts)
         os.replace(self.folder / "state.tmp", self.folder / "state.safetensors")
 
     def resume(self) -> None:
-        """Take up the saved state, if there is one for the same amount of data."""
+        """Take up the saved state, if there is one. SystemExit if it is of another amount of text or another seed."""
         path = self.folder / "state.safetensors"
         if not path.exists():
             return
@@ -163,10 +163,12 @@ class Trainer:
 
         with safe_open(path, "pt") as file:
             facts = file.metadata()
-        if int(facts["blocks"]) != len(self.blocks):
-            raise SystemExit(
-                f"{path} belongs to a run over another amount of text: delete {self.folder} to start anew"
-            )
+        for fact, asked in {"blocks": len(self.blocks), "seed": self.seed}.items():
+            if facts.get(fact) != str(asked):  # None: written before the seed was
+                raise SystemExit(
+                    f"{path} belongs to another run ({fact}: {facts.get(fact)}, now {asked}): "
+                    f"give --tokens and --seed of that run to finish it, or delete {self.folder} to start anew"
+                )
         state = load_file(path)
         weights = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
         self.model.load_state_dict(weights, strict=False)  # lm_head is tied to the embedding
@@ -192,6 +194,36 @@ def train(model: GPT2LMHeadModel, blocks: np.ndarray, folder: Path, seed: int) -
     return trainer
 
 
+def tokenizer_for(work: Path, seed: int) -> PreTrainedTokenizerFast:
+    """The tokenizer of a seed's prose: trained once, then read from `work`."""
+    folder = work / f"tokenizer-{seed}"
+    if not (folder / "tokenizer_config.json").exists():
+        train_tokenizer(list(islice(training_paragraphs(seed), 40_000))).save_pretrained(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def put_in_place(staged: Path, folder: Path) -> None:
+    """Make `staged` the model in `folder`: old one aside, new one in, old one deleted. A kill loses neither."""
+    put_back(folder)
+    if folder.exists():
+        os.replace(folder, _aside(folder))
+    os.replace(staged, folder)
+    shutil.rmtree(_aside(folder), ignore_errors=True)
+
+
+def put_back(folder: Path) -> None:
+    """Undo a `put_in_place` that was killed: the old model returns to `folder`, unless the new one is there."""
+    aside = _aside(folder)
+    if folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+    elif aside.exists():
+        os.replace(aside, folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}-old")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=20_000_000, help="training tokens, each read once")
@@ -210,13 +242,10 @@ def main() -> None:
     torch.set_num_threads(thread_count())
     work = arguments.folder.with_name(f".{arguments.folder.name}-work")
     work.mkdir(parents=True, exist_ok=True)
+    put_back(arguments.folder)
 
     begun = time.monotonic()
-    if not (work / "tokenizer" / "tokenizer_config.json").exists():
-        train_tokenizer(list(islice(training_paragraphs(arguments.seed), 40_000))).save_pretrained(
-            work / "tokenizer"
-        )
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
+    tokenizer = tokenizer_for(work, arguments.seed)
     blocks = token_blocks(tokenizer, arguments.tokens, arguments.seed)
     print(f"{blocks.size:,} tokens of prose in {time.monotonic() - begun:.0f} s", flush=True)
     trainer = train(new_model(tokenizer, arguments.seed), blocks, work / "state", arguments.seed)
@@ -237,9 +266,7 @@ def main() -> None:
         "history": trainer.history,
     }
     write_report_card(model, tokenizer, staged, facts, held_out_prose(400, arguments.seed))
-    if arguments.folder.exists():
-        shutil.rmtree(arguments.folder)
-    os.replace(staged, arguments.folder)
+    put_in_place(staged, arguments.folder)
     shutil.rmtree(work)
     print(f"written: {arguments.folder}", flush=True)
 

@@ -1,7 +1,7 @@
 """The base model's report card: what it knows by relation, how it writes, and that it has never seen an instruction.
 
-`pretrain.py` writes it beside the weights as `README.md` (the model card), `report_card.json` and `report_card.png`; notebook 01
-shows it again from the JSON.
+`pretrain.py` writes it beside the weights as `README.md` (the model card), `report_card.json` and
+`report_card.png`.
 """
 
 import json

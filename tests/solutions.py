@@ -1,0 +1,141 @@
+"""The solutions of all exercises, run as they are printed: `python -m tests.solutions FOLDER`.
+
+Each `python -m src.run …` in a collapsed solution of a notebook is executed in a copy of the project, in the shortened
+setting of `smoke.py`, after a first run of all stages; what the solution tells the reader to write into a file is
+written. A solution fails when its run fails or its settings are not those of the result. About twelve minutes.
+"""
+
+import itertools
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from src.jsonio import read_json
+from src.runtime import Stopwatch
+from src.workspace import ROOT, STAGES
+from tests.smoke import SMOKE, environment
+
+COPIED = ("src", "configs", "notebooks", "models/lab-gpt2", "outputs/reference", "tests/questions.jsonl")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One exercise: where it stands, its commands, and the template that the reader is told to add ("" for none)."""
+
+    stage: str
+    stars: str
+    commands: tuple[tuple[str, ...], ...]
+    template: str = ""
+
+
+def solutions(stage: str) -> list[Solution]:
+    """The exercises of a stage's notebook, in order; a solution's commands are split into words."""
+    path = ROOT / "notebooks" / f"{STAGES[stage].notebook}.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    found = []
+    for stars, text in re.findall(r"(?m)^\**(★+) .*?(<details>.*?</details>)", prose, flags=re.DOTALL):
+        lines = re.findall(r"(?m)^python -m (src\.run [^\n]*)", text)
+        commands = tuple(tuple(shlex.split(line, comments=True)) for line in lines)
+        added = re.search(r'Add `("\w+": ".*?")` to `TEMPLATES`', text)
+        found.append(Solution(stage, stars, commands, added[1] if added else ""))
+    return found
+
+
+def settings_of(command: tuple[str, ...]) -> list[str]:
+    """What follows each `--set`."""
+    return [after for word, after in itertools.pairwise(command) if word == "--set"]
+
+
+def copy_project(folder: Path) -> None:
+    """What a run needs, so that no solution touches the reader's own files and results."""
+    for name in COPIED:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, target)
+
+
+def run(folder: Path, command: tuple[str, ...]) -> str:
+    """Execute a command in the copy, shortened; "" or why it failed."""
+    short = [part for text in SMOKE for part in ("--set", text)] if command[1] != "report" else []
+    words = [sys.executable, "-m", command[0], *plain(command), *short]
+    for text in settings_of(command):
+        words += ["--set", text]  # behind the shortened setting: the last value counts
+    done = subprocess.run(
+        words, cwd=folder, env=environment(folder / "outputs"), capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 else done.stdout[-3000:] + done.stderr[-2000:]
+
+
+def plain(command: tuple[str, ...]) -> list[str]:
+    """The stages or the name of the command, without options."""
+    return [word for word in command[1:] if re.fullmatch(r"0[1-7]|all|report", word)]
+
+
+def without_effect(folder: Path, command: tuple[str, ...]) -> list[str]:
+    """The settings of a command that are in none of the results it made."""
+    numbers = [n for n in STAGES if n in plain(command) or "all" in plain(command)]
+    manifests = [read_json(folder / "outputs" / "lab" / STAGES[n].name / "manifest.json") for n in numbers]
+    values = [made["config"] | {"seeds": made["seeds"]} for made in manifests]
+    missing = []
+    for text in settings_of(command):
+        key, _, value = text.split(":", 1)[-1].partition("=")
+        if not any(
+            as_number(yaml.safe_load(value)) == as_number(made[key]) for made in values if key in made
+        ):
+            missing.append(text)
+    return missing
+
+
+def as_number(value):
+    """YAML takes 3e-4 for a word: lists and words become numbers where they can."""
+    if isinstance(value, list):
+        return [as_number(part) for part in value]
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def main(folder: Path) -> int:
+    """Run everything; 1 when a solution fails, which is named with the end of its output."""
+    copy_project(folder)
+    watch, failed = Stopwatch(), []
+    if problem := run(folder, ("src.run", "all")):
+        print(problem)
+        return 1
+    print(f"all stages, shortened: {watch.seconds:.0f} s", flush=True)
+    templates = folder / "src" / "templates.py"
+    for solution in itertools.chain.from_iterable(map(solutions, STAGES)):
+        before = templates.read_text(encoding="utf-8")
+        if solution.template:
+            start = before.index("{\n", before.index("TEMPLATES")) + 2
+            templates.write_text(
+                f"{before[:start]}    {solution.template},\n{before[start:]}", encoding="utf-8"
+            )
+        for command in solution.commands:
+            watch = Stopwatch()
+            problem = run(folder, command) or "; ".join(
+                f"{text} is not in the result" for text in without_effect(folder, command)
+            )
+            label = f"{solution.stage} {solution.stars} {' '.join(command)}"
+            print(f"{'FAILED ' * bool(problem)}{label}: {watch.seconds:.0f} s", flush=True)
+            if problem:
+                print(problem)
+                failed.append(label)
+        templates.write_text(before, encoding="utf-8")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    sys.exit(main(Path(sys.argv[1])))
