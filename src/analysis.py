@@ -13,14 +13,14 @@ A learning-rate sweep is a loop over configs and lives in the notebook, where `r
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from src.generation import evaluation_mode
-from src.losses import kl_divergence, response_cross_entropy
+from src.generation import evaluation_mode, trunk_and_head
+from src.losses import chunked_sft_loss, kl_divergence
 from src.metrics import (
     Difference,
     Interval,
@@ -49,62 +49,57 @@ def layer_of(name: str) -> str:
 # ---------------------------------------------------------------- gradients
 
 
-def gradient(
-    model, tokenizer, examples: Sequence[tuple[str, str]], *, by_layer: bool = False, batch_size: int = 8
-) -> torch.Tensor | dict[str, torch.Tensor]:
+def gradient(model, tokenizer, examples: Sequence[tuple[str, str]], *, batch_size: int = 8) -> torch.Tensor:
     """Gradient of the SFT loss (mean over response tokens) of `(prompt, response)` examples, dropout off.
 
-    One flat fp32 vector over the parameters that train, in their order; with `by_layer`, one vector per layer
-    (see `layer_of`). The model is left as it was: no `.grad` is written.
+    One flat fp32 vector over the parameters that train, in their order. The model is left as it was: no `.grad` is
+    written. Raises ValueError without examples and for a model of which nothing trains.
     """
     if not examples:
         raise ValueError("examples is empty: there is no loss to differentiate")
-    named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    if not named:
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if not weights:
         raise ValueError("no parameter of the model trains: call model.requires_grad_(True), or attach LoRA")
     rows = [encode_example(tokenizer, prompt, response) for prompt, response in examples]
     for number, (ids, _) in enumerate(rows):
         check_fits(model, ids, number)
     tokens = sum(label != IGNORE for _, labels in rows for label in labels)
-    weights = [weight for _, weight in named]
-    total = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
+    trunk, head = trunk_and_head(model)
+    total = torch.zeros(sum(weight.numel() for weight in weights))
+    places = total.split([weight.numel() for weight in weights])  # views: a sum needs no second copy
     with evaluation_mode(model), torch.enable_grad():
         for batch in padded_batches([len(ids) for ids, _ in rows], batch_size, model.config.vocab_size):
             ids, mask = right_padded([rows[row][0] for row in batch])
             labels = right_padded([rows[row][1] for row in batch])[0].masked_fill(mask == 0, IGNORE)
-            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-            loss = response_cross_entropy(logits, labels, num_items=tokens)
+            hidden = trunk(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+            loss = chunked_sft_loss(hidden, head.weight, labels, num_items=tokens).total
             parts = torch.autograd.grad(loss, weights, allow_unused=True)
-            for sum_, part in zip(total, parts, strict=True):
+            for place, part in zip(places, parts, strict=True):
                 if part is not None:
-                    sum_ += part
-    if not by_layer:
-        return torch.cat([part.flatten() for part in total])
-    layers: dict[str, list[torch.Tensor]] = {}
-    for (name, _), part in zip(named, total, strict=True):
-        layers.setdefault(layer_of(name), []).append(part.flatten())
-    return {layer: torch.cat(parts) for layer, parts in layers.items()}
+                    place += part.flatten()
+    return total
 
 
-def gradient_cosine(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Cosine of two flat gradients: 1 = same direction, 0 = unrelated, below 0 = each undoes the other."""
-    if first.shape != second.shape:
-        raise ValueError(f"the gradients have shapes {tuple(first.shape)} and {tuple(second.shape)}")
-    first, second = first.double(), second.double()
-    return float(first @ second / (first.norm() * second.norm()))
+def sketcher(length: int, seed: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function from vectors of this length to shorter ones with the same inner products, up to errors of about
+    1 / sqrt(SKETCH) = 0.001.
 
-
-def _sketch(vector: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """A shorter vector with the same inner products, up to errors of about 1 / sqrt(SKETCH) = 0.001.
-
-    Count sketch (Charikar et al. 2002): every coordinate gets a random sign and a random one of SKETCH sums.
+    Count sketch (Charikar et al. 2002): every coordinate gets a random sign and a random one of SKETCH sums. They are
+    drawn once, as small integers, and applied piece by piece: a gradient of GPT-2 is half a gigabyte by itself.
     """
-    if len(vector) <= SKETCH:
-        return vector
+    if length <= SKETCH:
+        return lambda vector: vector
     generator = torch.Generator().manual_seed(seed)
-    place = torch.randint(SKETCH, vector.shape, generator=generator)
-    sign = torch.randint(2, vector.shape, generator=generator) * 2.0 - 1.0
-    return torch.zeros(SKETCH).index_add_(0, place, vector * sign)
+    place = torch.empty(length, dtype=torch.int32).random_(SKETCH, generator=generator)
+    sign = torch.empty(length, dtype=torch.int8).random_(2, generator=generator).mul_(2).sub_(1)
+
+    def sketch(vector: torch.Tensor) -> torch.Tensor:
+        short = torch.zeros(SKETCH)
+        for part, at, turned in zip(*(x.split(SKETCH) for x in (vector, place, sign)), strict=True):
+            short.index_add_(0, at, part * turned)
+        return short
+
+    return sketch
 
 
 @dataclass(frozen=True)
@@ -154,7 +149,7 @@ def template_interference(
             f"{len(rows)} rows cannot fill {blocks} blocks: give more rows or ask for fewer blocks"
         )
     dealt = np.array_split(np.random.default_rng(seed).permutation(len(rows)), blocks)
-    units = []
+    units, sketch = [], None
     for template in templates:
         for block in dealt:
             examples = [
@@ -164,7 +159,9 @@ def template_interference(
                 )
                 for i in block
             ]
-            vector = _sketch(gradient(model, tokenizer, examples, batch_size=batch_size))
+            vector = gradient(model, tokenizer, examples, batch_size=batch_size)
+            sketch = sketch or sketcher(len(vector))
+            vector = sketch(vector)
             units.append(vector / vector.norm())
     stacked = torch.stack(units)
     k = len(templates)
