@@ -26,6 +26,10 @@ from src.losses import token_logprobs
 from src.runtime import autocast
 from src.templates import encode_prompt
 
+CACHE_BYTES = (
+    2**30
+)  # of keys and values at a time: 256 dialogues in GPT-2's whole context would take ten of these
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -138,6 +142,7 @@ def sample_ids(
 ) -> SampledIds:
     """Continue every prompt until EOS or `max_new_tokens`.
 
+    `batch_size` rows at a time, or fewer where their keys and values would take more than CACHE_BYTES.
     `temperature` 0 is greedy, with log-probabilities at temperature 1; otherwise all logits are divided by it.
     `first_row` is the number of the first prompt where only a part of a batch is continued here. `precision` is that
     of the trunk (fp32, bf16 or auto); the head and the choice of a token are always in fp32.
@@ -181,7 +186,7 @@ def sample_ids(
     )
     # One autocast for all tokens: it rounds the weights once, and the head leaves it for its own product only.
     with evaluation_mode(model), torch.inference_mode(), autocast(precision):
-        for rows in by_length.split(batch_size):
+        for rows in _batches(by_length, lengths + max_new_tokens, batch_size, trunk.config):
             # Prompts are read once each, then the cache is spread over the rows that share them.
             keys = [tuple(prompts_ids[row]) for row in rows]
             unique = {key: i for i, key in enumerate(dict.fromkeys(keys))}
@@ -231,6 +236,18 @@ def sample_ids(
                 hidden = out.last_hidden_state[:, -1]
     used = int(response_lengths.max())
     return SampledIds(all_ids[:, : width + used], width, lengths, response_lengths, ended, logprobs[:, :used])
+
+
+def _batches(order: torch.Tensor, lengths: torch.Tensor, size: int, config) -> Iterator[torch.Tensor]:
+    """Rows in `order` (short ones first), `size` at a time or as many as keep their keys and values in CACHE_BYTES."""
+    a_token = 2 * 4 * config.num_hidden_layers * config.hidden_size  # keys and values in fp32
+    start = 0
+    while start < len(order):
+        rows = order[start : start + size]
+        while len(rows) > 1 and len(rows) * int(lengths[rows[-1]]) * a_token > CACHE_BYTES:
+            rows = rows[:-1]
+        yield rows
+        start += len(rows)
 
 
 def join_samples(parts: Sequence[SampledIds]) -> SampledIds:

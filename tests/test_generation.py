@@ -211,3 +211,19 @@ def test_parts_of_a_batch_sampled_apart_are_the_batch_sampled_at_once():
         assert torch.equal(getattr(joined, name), getattr(whole, name)), name
     torch.testing.assert_close(joined.logprobs, whole.logprobs, atol=1e-5, rtol=0)
     assert len(set(whole.response_lengths.tolist())) > 1
+
+
+def test_long_prompts_are_read_fewer_at_a_time(monkeypatch):
+    """The cache has a size in bytes, not in rows; what is sampled does not depend on it."""
+    rows = [[5 + i % 7] * (1 + i) for i in range(12)]
+    model = tiny_model()
+    whole = sample(model, rows, batch_size=12)
+    a_token = 8 * model.config.num_hidden_layers * model.config.hidden_size
+    lengths = torch.tensor([len(row) for row in rows]) + 4
+    monkeypatch.setattr(generation, "CACHE_BYTES", 40 * a_token)
+    batches = list(generation._batches(torch.arange(12), lengths, 12, model.config))
+    assert torch.equal(torch.cat(batches), torch.arange(12)) and max(map(len, batches)) > 1
+    assert all(len(b) == 1 or len(b) * int(lengths[b].max()) <= 40 for b in batches)
+    assert torch.equal(sample(model, rows, batch_size=12).ids, whole.ids)
+    monkeypatch.setattr(generation, "CACHE_BYTES", 1)  # a row that is too long by itself is still continued
+    assert torch.equal(sample(model, rows, batch_size=12).ids, whole.ids)
