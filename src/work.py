@@ -30,6 +30,7 @@ JUDGE_REPLIES = 3  # a graded answer takes one for each aspect
 FIXED_SECONDS = 12.0  # of every stage: start, imports, figures
 PROBE_TOKENS, PARAGRAPH_TOKENS = 12, 60  # a fact as a sentence; a paragraph of general prose
 FILTER_PASSES = 9  # the filter reads an answer behind its own instruction and behind eight others
+NORMALISED = 256  # prompts whose answers by the SFT model set the scale of a reward model
 KL_FACTOR = 1.35  # training with a KL term against training without
 LAB_SPLITS = 4  # of evaluation prompts; a file or Hub data set has one
 CHARACTERS = 4.3  # of English text to a token of GPT-2's
@@ -150,12 +151,12 @@ def _nothing(cfg: Config) -> Work:
     return Work()
 
 
-def _look(cfg: Config, knowledge: bool = True, answers: int = 2) -> Work:
+def _look(cfg: Config, answers: int = 2) -> Work:
     """One standard measurement of a model: held-out prompts answered `answers` times, facts and prose read."""
     n = lengths(cfg)
     asked = _splits(cfg) * cfg.evaluation.prompts * answers
     known = cfg.evaluation.probes * PROBE_TOKENS + cfg.evaluation.paragraphs * PARAGRAPH_TOKENS
-    return Work(read=asked * n.prompt + known * knowledge, written=asked * n.answer)
+    return Work(read=asked * n.prompt + known, written=asked * n.answer)
 
 
 def _splits(cfg: Config) -> int:
@@ -263,7 +264,10 @@ def _stage7(cfg: Config) -> Work:
         scored=2 * reward.heldout_pairs * n.pair,
         steps=2 * reward.pairs * reward.epochs / reward.batch_size,
     )
-    sampled = Work(
+    scale = Work(
+        read=NORMALISED * n.pair_prompt, scored=NORMALISED * text, written=NORMALISED * answer
+    )  # of each of the two forms
+    sampled = scale * 2 + Work(
         scored=reward.prompts * 8 * (n.pair_prompt + 2 * text), written=reward.prompts * 8 * answer
     )
     journey = cfg.journey
@@ -317,7 +321,7 @@ def memory_mb(number: str, cfg: Config, parameters: float) -> float:
     parameter for each frozen model beside it, and what the widest batch keeps for its backward pass. An LLM judge is
     read in fp32 first and then kept in bf16, where the CPU multiplies that natively."""
     n, flat = lengths(cfg), cfg.flat()
-    frozen = {"06": 1, "07": 3}.get(number, 1)
+    frozen = 3 if number == "07" else 1
     batch = flat.get("train.batch_size") or flat.get("sweep.batch_size") or 0
     tokens = batch * n.row * 2  # padded to its longest row
     if number == "07":
