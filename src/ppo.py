@@ -126,7 +126,7 @@ GLOSSARY = {
     "score": "Mean score of the responses as the reward function gave it.",
     "score_penalised": "Mean score after missing_eos_penalty: what PPO really optimises, before the KL penalty.",
     "kl": "KL from the reference in nats per response (k1: mean of the summed log-ratios; unbiased, may dip below 0).",
-    "kl_k3": "The same KL by the estimator k3, which is never negative and usually less noisy.",
+    "kl_k3": "The same KL by k3: unbiased, never negative; one rare token that the reference likes better can make it large.",
     "objective": "score_penalised - kl_coef x kl: the quantity that PPO maximises.",
     "kl_coef": "The coefficient beta in force during this step.",
     "entropy": "Mean entropy of the next-token distribution in nats, over the full vocabulary; collapse means it nears 0.",

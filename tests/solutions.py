@@ -1,8 +1,9 @@
-"""The solutions of all exercises, run as they are printed: `python -m tests.solutions FOLDER`.
+"""The solutions of all exercises, run as they are printed: `python -m tests.solutions FOLDER [MINUTES]`.
 
 Each `python -m src.run …` in a collapsed solution of a notebook is executed in a copy of the project, in the shortened
 setting of `smoke.py`, after a first run of all stages; what the solution tells the reader to write into a file is
-written. A solution fails when its run fails or its settings are not those of the result. About twenty minutes.
+written. A solution fails when its run fails or its settings are not those of the result. About twenty minutes on two
+cores; when MINUTES are over no further exercise is begun, and those left out are named.
 """
 
 import itertools
@@ -109,22 +110,25 @@ def as_number(value):
         return value
 
 
-def main(folder: Path) -> int:
-    """Run everything; 1 when a run fails, which is named with the end of its output."""
+def main(folder: Path, minutes: float = float("inf")) -> int:
+    """Run what can be begun within `minutes`; 1 when a run fails, which is named with the end of its output."""
     copy_project(folder)
     watch = Stopwatch()
     if problem := run(folder, ("src.run", "all")):
         print(problem)
         return 1
     print(f"all stages, shortened: {watch.seconds:.0f} s", flush=True)
-    return check(folder)
+    return check(folder, 60 * minutes - watch.seconds)
 
 
-def check(folder: Path) -> int:
-    """Run every solution in a copy whose stages have run; 1 when one fails."""
-    failed = []
+def check(folder: Path, seconds: float = float("inf")) -> int:
+    """Run the solutions, in a copy whose stages have run, until `seconds` are over; 1 when one fails."""
+    failed, whole = [], Stopwatch()
     templates = folder / "src" / "templates.py"
     for solution in itertools.chain.from_iterable(map(solutions, STAGES)):
+        if whole.seconds > seconds:
+            print(f"no time left for {solution.stage} {solution.stars}")
+            continue
         before = templates.read_text(encoding="utf-8")
         if solution.template:
             start = before.index("{\n", before.index("TEMPLATES")) + 2
@@ -151,6 +155,6 @@ def check(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *map(float, sys.argv[2:])))

@@ -45,9 +45,10 @@ def base():
 
 def write(base, **changes):
     model, tokenizer = base
-    settings = SFTSettings(epochs=1, learning_rate=1e-3, batch_size=4, max_length=64, seed=0)
+    # a low rate: a writer that learned its eight seeds by heart copies them, on some machines every time
+    settings = SFTSettings(epochs=1, learning_rate=3e-4, batch_size=4, max_length=64, seed=0)
     options = {
-        "count": 12,
+        "count": 24,
         "judge": Grades(0.8),
         "min_grade": 0.75,
         "quality": quality_filter,
@@ -65,7 +66,7 @@ def test_every_task_is_kept_or_counted_as_lost(written):
     lost = dict(written.lost)
     rows = len(written.rows)
     before = ("copies a seed", "asked in the evaluation", "not finished", "written twice")
-    assert rows + sum(lost.get(reason, 0) for reason in before) == 12
+    assert rows + sum(lost.get(reason, 0) for reason in before) == 24
     after = sum(count for reason, count in lost.items() if reason not in before)
     assert len(written.chosen) + after == rows == len(written.grades)
     assert rows > 0 and set(written.rows.column_names) == {"instruction", "input", "output"}
@@ -100,7 +101,7 @@ def test_a_question_of_the_evaluation_is_never_written(base, written):
 
 def test_a_writer_that_says_nothing_useful_is_a_result(base):
     found = write(base, max_new_tokens=1)
-    assert (len(found.rows), found.grades, found.chosen) == (0, [], []) and sum(found.lost.values()) == 12
+    assert (len(found.rows), found.grades, found.chosen) == (0, [], []) and sum(found.lost.values()) == 24
 
 
 def test_reasons_come_in_order_and_copies_are_found_whatever_their_case():
