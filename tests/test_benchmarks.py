@@ -56,6 +56,14 @@ def test_variants_take_turns_and_only_stock_goes_without_the_allocator_setting(m
     assert {name for name, env in calls if "MALLOC_TOP_PAD_" not in env} == {"stock"}
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_stock_is_left_out_where_bf16_would_take_a_day(monkeypatch, capsys, native):
+    monkeypatch.setattr(common, "native_bf16", lambda: native)
+    assert common.feasible(["stock", "stock-best", "ours"]) == ["stock"] * native + ["stock-best", "ours"]
+    assert common.feasible(["ours"]) == ["ours"]
+    assert ("stock is left out" in capsys.readouterr().out) is not native
+
+
 @pytest.mark.parametrize("stdout, code", [("half a table\n", 1), ("", 0), ('RESULT {"seconds": 1}\n', 3)])
 def test_a_child_that_fails_is_an_error_with_its_output(monkeypatch, stdout, code):
     fake_child(monkeypatch, lambda name: (stdout, "no file 'x'\n", code))
