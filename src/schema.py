@@ -242,6 +242,7 @@ class Journey:
     v2_kl: NotNegative
     v3_steps: Count
     v3_kl: NotNegative
+    high_rate: NotNegative  # a learning rate, or 0: no such run
     hack_steps: Count
     hack_kl: NotNegative
 

@@ -271,7 +271,7 @@ def _stage7(cfg: Config) -> Work:
         scored=reward.prompts * 8 * (n.pair_prompt + 2 * text), written=reward.prompts * 8 * answer
     )
     journey = cfg.journey
-    steps = [ppo.steps, journey.hack_steps, journey.v2_steps]
+    steps = [ppo.steps, journey.hack_steps, journey.v2_steps] + [ppo.steps] * bool(journey.high_rate)
     if (journey.v3_steps, journey.v3_kl, "constant") != (ppo.steps, ppo.kl_coef, ppo.learning_rate_schedule):
         steps.append(journey.v3_steps)
     step = Work(
