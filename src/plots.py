@@ -47,7 +47,13 @@ STAGE_COLOURS = {
     "rlhf_training": "#D55E00",
 }
 METHODS = {"full": "#000000", "QLoRA": "#8C564B", "plain SFT": "#CC79A7", "plain_sft": "#CC79A7"}
-OTHERS = ("#CC79A7", "#000000", "#8C564B", "#882255", "#44AA99")  # for whatever is neither a stage nor a method above
+OTHERS = (
+    "#CC79A7",
+    "#000000",
+    "#8C564B",
+    "#882255",
+    "#44AA99",
+)  # for whatever is neither a stage nor a method above
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "osD^vP*X"  # shape repeats what colour says, for black-and-white prints
 
