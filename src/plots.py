@@ -46,14 +46,12 @@ STAGE_COLOURS = {
     "improved_training": "#0072B2",
     "rlhf_training": "#D55E00",
 }
-METHODS = {"full": "#000000", "QLoRA": "#8C564B", "plain SFT": "#CC79A7", "plain_sft": "#CC79A7"}
-OTHERS = (
-    "#CC79A7",
-    "#000000",
-    "#8C564B",
-    "#882255",
-    "#44AA99",
-)  # for whatever is neither a stage nor a method above
+METHODS = {
+    "full": "#000000", "QLoRA": "#8C564B", "plain SFT": "#CC79A7", "plain_sft": "#CC79A7",
+    "v2": "#000000", "v3": "#56B4E9", "higher rate": "#CC79A7", "lower rate": "#CC79A7", "cheating invited": "#882255",
+    "best-of-n": "#8C564B", "DPO": "#E69F00", "SFT, cooler": "#44AA99",
+}  # fmt: skip
+OTHERS = ("#CC79A7", "#000000", "#8C564B", "#882255")  # for whatever is neither a stage nor a method above
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "osD^vP*X"  # shape repeats what colour says, for black-and-white prints
 
