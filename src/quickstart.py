@@ -21,6 +21,8 @@ REQUIREMENTS = os.path.join(ROOT, "requirements.txt")
 MARKER = os.path.join(VENV, "requirements.sha256")  # hash of the requirements that were installed completely
 OLDEST = (3, 11)  # numpy, pandas and transformers of requirements.txt need it
 NEEDED_GB = 3.0
+# One process for each of up to four cores (each takes about 1.5 GB); see tests/conftest.py
+TEST = ("-q", "tests", "--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
 
 PIP_FAILURES = (  # text in pip's output → what to tell the reader; the first match counts
     (
@@ -237,7 +239,7 @@ def main(words):
         check_python()
         make_venv(VENV)
         install()
-        return run(words[1:]) if words[0] == "run" else call("-m", "pytest", "-q", "tests", *words[1:])
+        return run(words[1:]) if words[0] == "run" else call("-m", "pytest", *TEST, *words[1:])
     except Problem as err:
         print(f"error: {err}", file=sys.stderr)
     except OSError as err:

@@ -12,6 +12,7 @@ import pytest
 
 from src import quickstart
 from src.config import ROOT
+from tests import conftest
 
 FAKE_RUN = "import sys; print('src.run', *sys.argv[1:]); sys.exit(5 if 'fail' in sys.argv else 0)\n"
 
@@ -182,3 +183,13 @@ def test_every_requirement_is_pinned_and_explained():
     for line in packages:
         pin, _, comment = line.partition("#")
         assert "==" in pin and len(comment.strip()) > 5, line
+
+
+def test_the_files_that_start_first_exist_and_every_worker_has_its_cores(monkeypatch):
+    assert [name for name in conftest.LONGEST if not (ROOT / "tests" / name).exists()] == []
+    monkeypatch.setattr(conftest, "thread_count", lambda: 6)
+    for workers, threads in (("1", "6"), ("3", "2"), ("4", "1"), ("8", "1")):
+        monkeypatch.setenv("OMP_NUM_THREADS", "6")
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+        conftest.pytest_configure()
+        assert conftest.os.environ["OMP_NUM_THREADS"] == threads, workers
