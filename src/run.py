@@ -88,6 +88,7 @@ def run_stages(
             print(f"{label}  fresh, skipped", flush=True)
             continue
         workspace.parent_manifests(stage)
+        workspace.check_same_questions(configs[number])
         if now.reason.startswith("parent") and force:
             print(f"{label}  note: {now.reason}", flush=True)
         show = Progress(label)

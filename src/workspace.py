@@ -86,6 +86,13 @@ STAGES: dict[str, Stage] = {
 }
 BY_NAME = {stage.name: stage for stage in STAGES.values()}
 
+# Stages whose answers are compared prompt by prompt with those of earlier ones, and what decides which prompts and
+# facts were asked and how; the other stages measure all that they compare themselves
+COMPARED = {"04": _SFT, "06": ("evaluation",)}
+SAME_QUESTIONS = ("instruction_data", "seed") + tuple(
+    f"evaluation.{name}" for name in ("prompts", "probes", "paragraphs", "max_new_tokens", "temperature")
+)
+
 
 @dataclass(frozen=True)
 class StageStatus:
@@ -178,6 +185,7 @@ class Workspace:
                 f"the configuration is of profile {cfg.profile}, the workspace of {self.profile}"
             )
         parents = self.parent_manifests(stage)
+        self.check_same_questions(cfg)
         with _writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             try:
@@ -202,7 +210,7 @@ class Workspace:
         for name in stage.parents:
             try:
                 found[name] = self.manifest(name)
-                found[name]["identity"]
+                found[name]["identity"], dict(found[name]["result_values"])
                 read_json(self.folder(name) / "metrics.json")
                 problem = damaged_weights(self.folder(name), found[name])
             except JSONFileError as err:
@@ -220,6 +228,19 @@ class Workspace:
                 f"not complete in the {self.profile} profile. First run:  python -m src.run {numbers}{profile}"
             )
         return found
+
+    def check_same_questions(self, cfg: Config) -> None:
+        """WorkspaceError when a stage that `cfg`'s stage is compared with, prompt by prompt, was asked other prompts."""
+        now = cfg.result_values()
+        for name in COMPARED.get(cfg.stage, ()):
+            was = dict(self.manifest(name)["result_values"])
+            for key in SAME_QUESTIONS:
+                if was.get(key) != now[key]:
+                    raise WorkspaceError(
+                        f"stage {cfg.stage} is compared with {name}, which ran with {key} {_short(was.get(key))}, not "
+                        f"{_short(now[key])}. Give both the same, for example:  "
+                        f"python -m src.run {BY_NAME[name].number} {cfg.stage} --set {key}={_short(now[key])}"
+                    )
 
     def _leads_to(self, name: str, missing: Iterable[str]) -> bool:
         """True when `name` has no result and one of the missing stages builds on it, however far down."""

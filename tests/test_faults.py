@@ -433,7 +433,7 @@ def test_fuzz_of_a_manifest(tmp_path_factory, choice):
     try:
         ws.begin(CONFIGS["04"])
     except WorkspaceError as err:
-        assert "stage1_sft" in str(err) and str(err).endswith("src.run 01")
+        assert "stage1_sft" in str(err) and "python -m src.run 01" in str(err)
 
 
 # --- Several processes, and what dead ones leave ---------------------------------------------------------------
