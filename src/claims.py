@@ -1,4 +1,4 @@
-"""The claims ledger: what the source's page states, and what our runs say about it.
+"""The claims ledger: what the source states, and what our runs say about it.
 
 Each notebook measures the effects of its claims and stores them in `metrics["claims"]` as {id: {"effect", "low", "high", "seeds"}}.
 The verdict is computed here from those numbers and nothing else, so a changed result changes the verdict:
@@ -28,7 +28,7 @@ class Claim:
 
     id: str
     notebook: str  # "01" … "07"
-    statement: str  # as the source's page says it
+    statement: str  # as the source says it
     effect: str  # what is measured, in words, with its unit
     above: bool = True  # whether the claim says that the effect is above the threshold
     threshold: float = 0.0
@@ -38,10 +38,10 @@ class Claim:
 CLAIMS: tuple[Claim, ...] = (
     Claim("loss_smooth", "01", "Loss decreases smoothly", "rank correlation of step and smoothed loss", False, -0.8),
     Claim("overfits", "01", "The model overfits to specific phrasings",
-          "exact match on the trained rows minus on new phrasings of the same facts"),
+          "answers as the row taught: to the trained prompts minus to rewordings of them"),
     Claim("no_paraphrase", "01", "No generalisation to paraphrased questions",
           "exact match on paraphrases of the trained questions", False, 0.5),
-    Claim("lower_loss", "02", "Lower loss than stage 1", "loss on the same held-out rows, stage 2 minus stage 1, nats a token", False),
+    Claim("lower_loss", "02", "Lower loss than stage 1", "loss on the same held-out rows in the single template, stage 2 minus stage 1, nats a token", False),
     Claim("degenerate", "02", "Outputs became repetitive and degenerate", "loop rate of stage 2 minus the base's"),
     Claim("forgetting", "02", "Catastrophic forgetting of base knowledge",
           "cloze accuracy of stage 2 minus the base's", False, -0.05),

@@ -44,8 +44,10 @@ def show_expected_cost(cfg: Config, run: Run) -> None:
         seconds = made["duration_seconds"] / made["seeds"]
         time = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
         say(
-            f"*What to expect: an earlier rendering took {time} a training seed on two "
-            f"cores and {made['peak_memory_mb'] / 1000:.1f} GB of memory at its peak; this run has {cfg.seeds}.*"
+            f"*What to expect: an earlier rendering took {time} a training seed on two cores that train at "
+            f"{made['machine']['training_gflops']:.0f} GFLOP/s (`python -m src.run plan` measures yours) and "
+            f"{made['peak_memory_mb'] / 1000:.1f} GB of memory at its peak; this run has {cfg.seeds} "
+            f"seed{'s' * (cfg.seeds > 1)}.*"
         )
 
 
