@@ -232,14 +232,16 @@ class Workspace:
     def check_same_questions(self, cfg: Config) -> None:
         """WorkspaceError when a stage that `cfg`'s stage is compared with, prompt by prompt, was asked other prompts."""
         now = cfg.result_values()
+        asked = {"01", "02", "03", *COMPARED}
+        together = [n for n in STAGES if n in asked and n <= cfg.stage]
         for name in COMPARED.get(cfg.stage, ()):
             was = dict(self.manifest(name)["result_values"])
             for key in SAME_QUESTIONS:
                 if was.get(key) != now[key]:
                     raise WorkspaceError(
                         f"stage {cfg.stage} is compared with {name}, which ran with {key} {_short(was.get(key))}, not "
-                        f"{_short(now[key])}. Give both the same, for example:  "
-                        f"python -m src.run {BY_NAME[name].number} {cfg.stage} --set {key}={_short(now[key])}"
+                        f"{_short(now[key])}. Give all the same, for example:  "
+                        f"python -m src.run {' '.join(together)} --set {key}={_short(now[key])}"
                     )
 
     def _leads_to(self, name: str, missing: Iterable[str]) -> bool:

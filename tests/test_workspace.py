@@ -140,13 +140,16 @@ def test_stages_that_are_compared_were_asked_the_same(ws):
     with pytest.raises(WorkspaceError) as refused:
         ws.begin(few)
     assert str(refused.value) == (
-        "stage 04 is compared with stage1_sft, which ran with evaluation.prompts 100, not 7. Give both the same, "
-        "for example:  python -m src.run 01 04 --set evaluation.prompts=7"
+        "stage 04 is compared with stage1_sft, which ran with evaluation.prompts 100, not 7. Give all the same, "
+        "for example:  python -m src.run 01 02 03 04 --set evaluation.prompts=7"
     )
     for same in ("evaluation.bootstrap=500", "judge=x", "compare.prompts=3"):
         ws.begin(config("04", same))
     make(ws, "04")
-    with pytest.raises(WorkspaceError, match=r"06 is compared with evaluation, .* seed 0, not 3"):
+    with pytest.raises(
+        WorkspaceError,
+        match=r"06 is compared with evaluation, .* seed 0, not 3.*src\.run 01 02 03 04 06 --set seed=3",
+    ):
         ws.begin(config("06", "seed=3"))
     ws.begin(config("05", "evaluation.prompts=9"))  # measures all that it compares itself
 
