@@ -21,7 +21,7 @@ REQUIREMENTS = os.path.join(ROOT, "requirements.txt")
 MARKER = os.path.join(VENV, "requirements.sha256")  # hash of the requirements that were installed completely
 OLDEST = (3, 11)  # numpy, pandas and transformers of requirements.txt need it
 NEEDED_GB = 3.0
-# One process for each of up to four cores (each takes about 1.5 GB); see tests/conftest.py
+# One process for each core, at most four: each loads torch; see tests/conftest.py
 TEST = ("-q", "tests", "--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
 
 PIP_FAILURES = (  # text in pip's output → what to tell the reader; the first match counts
