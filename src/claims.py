@@ -73,7 +73,7 @@ CLAIMS: tuple[Claim, ...] = (
           "accuracy on held-out pairs with noisy labels", True, 0.60),
     Claim("high_kl", "07", "A high KL coefficient keeps PPO near the SFT model",
           "KL from SFT after equally many steps, kl_coef 0.5 (v3) minus 0.2 (v2), nats a response", False),
-    Claim("more_steps_drift", "07", "More PPO steps drift further from SFT", "KL from SFT after the last step of v2 minus after v1's, nats a response"),
+    Claim("more_steps_drift", "07", "More PPO steps drift further from SFT", "KL from SFT after the last step of v2 minus after v1's, at their price (kl_coef 0.2), nats a response"),
     Claim("v1_to_v3", "07", "PPO improves from v1 to v2 to v3", "smaller of the differences v2 − v1 and v3 − v2, judge's grade of sampled answers"),
     Claim("final_ranking", "07", "The judge ranks SFT+PPO last of six models", "judge score of SFT+PPO minus the lowest of the other five", False),
 )  # fmt: skip

@@ -25,7 +25,7 @@ from src.config import ROOT
 
 # these move results around, draw or show them; they cannot change one
 NO_RESULT = {
-    *("schema", "config", "fingerprint", "jsonio", "locks", "workspace"),
+    *("schema", "config", "fingerprint", "jsonio", "locks", "parallel", "workspace"),
     *("run", "headless", "plan", "quickstart", "report", "plots", "notebook", "chat", "lab.pretrain"),
 }
 

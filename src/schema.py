@@ -84,6 +84,7 @@ class Common:
     judge: str
     device: Annotated[str, Choice(("cpu",))]
     threads: Annotated[int, Range(0, 1024), NoResult]
+    processes: Annotated[int, Range(0, 64), NoResult]
     precision: Annotated[str, Choice(("auto", "fp32", "bf16"))]
     seed: Whole
     seeds: Annotated[int, Range(1, 100), NoResult]
@@ -139,6 +140,7 @@ class KLTrain(Train):
     kl_beta: NotNegative
     kl_anchor: Annotated[str, Choice(("response", "prose"))]
     pretrain_mix: NotNegative
+    prose_batch: Count
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,7 @@ def _stage7(cfg: Config) -> Work:
     seen = _judged(cfg, 3 * reward.prompts) + Work(
         scored=reward.prompts * (3 * n.pair_prompt + 7 * text), written=reward.prompts * 3 * answer
     )
-    cooler = 3 * 1.6  # three policies at a lower temperature, whose distance is measured once more
+    cooler = 4 * 1.6  # four policies at a lower temperature, whose distance is measured once more
     runs = step * sum(steps) + seen * (2 + cooler + sum(-(-n // ppo.measure_every) for n in steps))
     pairs, batch = cfg.dpo.pairs * cfg.dpo.epochs, cfg.dpo.batch_size * cfg.dpo.gradient_accumulation_steps
     both = pairs * (n.pair + n.pair_prompt)  # DPO reads the prompt before either side

@@ -33,7 +33,7 @@ from typing import Any
 
 import psutil
 
-from src import fingerprint, runtime
+from src import fingerprint, parallel, runtime
 from src.config import NOTEBOOKS, PROFILES, ROOT, Config, check_profile
 from src.jsonio import JSONFileError, read_json, to_jsonable, write_json
 from src.locks import Lock, Locked
@@ -58,6 +58,10 @@ NOT_OURS = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 
 class WorkspaceError(RuntimeError):
     """A stage cannot start or finish, in one sentence that says what to do."""
+
+
+class _NotYet(Exception):
+    """`cached` was asked to look only, and has no result."""
 
 
 @dataclass(frozen=True)
@@ -298,6 +302,12 @@ class Run:
         self._reused_peak = 0  # and the peak of the processes that made them
         self._reused_seconds = 0.0  # what the cached computations took when they were made …
         self._counted: set[Path] = set()  # … each of them once
+        self._made: list[str] = []  # what `cached` computed itself
+        self._beside, self._parent_mb = (
+            1,
+            0.0,
+        )  # while processes are forked: how many, and this one's memory before
+        self._only_look = False  # `cached` computes nothing: see `side_by_side`
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self.folder = workspace.root / f".{stage.name}.{os.getpid()}.tmp"
         with _writing(self.folder):
@@ -374,7 +384,8 @@ class Run:
                 self._counted.add(final)
             return result | {"folder": final}
         except JSONFileError:
-            pass
+            if self._only_look:
+                raise _NotYet from None
         temporary = cache / f".{final.name}.{os.getpid()}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         with _writing(cache):
@@ -389,12 +400,69 @@ class Run:
             raise TypeError(f"cached computation {name!r} must return a dict without the key 'folder'")
         with _writing(temporary):
             write_json(temporary / "params.json", params)
-            cost = {"seconds": watch.seconds, "peak_memory_mb": round(runtime.peak_memory_mb())}
+            cost = {"seconds": watch.seconds / self._beside, "peak_memory_mb": round(self._peak_memory_mb())}
             write_json(temporary / "seconds.json", cost)
             write_json(temporary / "result.json", result)
-            if not final.is_dir():  # another process may have been faster with the same thing
+            try:
                 _rename(temporary, final)
+            except OSError:
+                if not final.is_dir():
+                    raise
+                shutil.rmtree(temporary, ignore_errors=True)  # another process was faster with the same thing
+        self._made.append(final.name)
         return read_json(final / "result.json") | {"folder": final}
+
+    def side_by_side(self, calls: Any) -> Any:
+        """Call every function in `calls`, a list or dict of them or of more of the same; their results in the same shape.
+
+        For calls whose work is done by `cached` and of which none needs another's result: what is not in the cache yet is
+        computed several at a time where that is faster (`parallel.run_forked`; `processes` in the configuration), each on
+        one thread. A call is then made once more here, to fetch its result: what it does outside `cached` is done twice.
+        """
+        results: dict[int, Any] = {}
+        missing = {}
+        for place, call in enumerate(_leaves(calls)):
+            self._only_look = True
+            try:
+                results[place] = call()
+            except _NotYet:
+                missing[place] = call
+            finally:
+                self._only_look = False
+        todo, beside = list(missing.values()), min(self._processes, len(missing))
+        # A call that would be alone at the end is faster here, where it has all threads
+        ahead = todo[:-1] if beside and len(todo) % beside == 1 else todo
+        if beside > 1:
+            self._fork_for(ahead, beside)
+        results |= {place: call() for place, call in missing.items()}
+        return _filled(calls, iter([results[place] for place in range(len(results))]))
+
+    def _fork_for(self, calls: list[Callable[[], Any]], beside: int) -> None:
+        self._beside, self._parent_mb, self._made = beside, psutil.Process().memory_info().rss / 1e6, []
+        try:
+            reports = parallel.run_forked(calls, beside, self._made_here)
+        finally:
+            self._beside = 1
+        for found in reports:
+            self._counted |= {self.workspace.root / "cache" / name for name in found["made"]}
+            self._reused_peak = max(self._reused_peak, round(found["peak_memory_mb"]))
+
+    @cached_property
+    def _processes(self) -> int:
+        """Decided once, so that a run does not change its ways when memory gets scarce."""
+        return parallel.process_count(self.cfg.processes, self.cfg.threads)
+
+    def _made_here(self) -> dict[str, Any]:
+        """What a forked process tells of itself after each call."""
+        made, self._made = self._made, []
+        return {"made": made, "peak_memory_mb": self._peak_memory_mb()}
+
+    def _peak_memory_mb(self) -> float:
+        """Of all processes of this run: forked ones are taken to be as large as this one, and to share with the first what
+        they inherited from it (what they change of that is not counted)."""
+        if self._beside == 1:
+            return runtime.peak_memory_mb()
+        return self._parent_mb + self._beside * max(0.0, runtime.peak_memory_mb() - self._parent_mb)
 
     @cached_property
     def _parent_results(self) -> dict[str, Any]:
@@ -485,6 +553,23 @@ def damaged_weights(folder: Path, manifest: dict[str, Any]) -> str:
         except OSError as err:
             return f"its {file} cannot be read ({err.strerror})"
     return ""
+
+
+def _leaves(calls: Any) -> list[Callable[[], Any]]:
+    """The functions in nested lists and dicts, in order."""
+    if callable(calls):
+        return [calls]
+    inner = calls.values() if isinstance(calls, dict) else calls
+    return [leaf for part in inner for leaf in _leaves(part)]
+
+
+def _filled(calls: Any, results: Iterator[Any]) -> Any:
+    """The same nest with `results`, in order, in the place of its functions."""
+    if callable(calls):
+        return next(results)
+    if isinstance(calls, dict):
+        return {name: _filled(part, results) for name, part in calls.items()}
+    return [_filled(part, results) for part in calls]
 
 
 @contextmanager
