@@ -17,9 +17,11 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,23 +65,20 @@ def run_forked(calls: Sequence[Callable[[], Any]], processes: int, report: Calla
     hear, say = os.pipe()
     parent, children, reports, heard = os.getpid(), [], [], b""
     try:
-        # An interrupt between the two lines of a fork would leave a child that nobody knows of, or that goes on
-        # in the notebook as if it were the parent.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            for _ in range(min(processes, len(calls))):
-                child = _fork()
-                if (
-                    child is None
-                ):  # no room for one more: those that there are do the work, or the caller does
-                    break
-                if not child:
-                    _work(calls, take, say, hear, report, parent)
-                children.append(child)
+            with _interrupts_wait():
+                for _ in range(min(processes, len(calls))):
+                    child = _fork()
+                    if (
+                        child is None
+                    ):  # no room for one more: those that there are do the work, or the caller does
+                        break
+                    if not child:
+                        _work(calls, take, say, hear, report, parent)
+                    children.append(child)
         finally:
             os.close(take)
             os.close(say)  # the children's copies are left: the pipe ends when the last of them does
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while part := os.read(hear, 65536):
             *lines, heard = (heard + part).split(b"\n")
             reports += [json.loads(line) for line in lines]
@@ -91,6 +90,24 @@ def run_forked(calls: Sequence[Callable[[], Any]], processes: int, report: Calla
             os.waitpid(child, 0)
         progress("")
     return reports
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C counts at the end of the block: between a fork and the next line it would leave a child that nobody knows of,
+    or one that goes on in the notebook as if it were the parent. (A blocked signal would not do: it goes to another
+    thread, and Python raises in this one.)"""
+    if threading.current_thread() is not threading.main_thread():  # there Ctrl-C raises nothing
+        yield
+        return
+    heard: list[int] = []
+    usual = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual or signal.SIG_DFL)
+    if heard:
+        raise KeyboardInterrupt
 
 
 def _fork() -> int | None:
@@ -136,7 +153,6 @@ def _become_child(parent: int) -> None:
     if os.getppid() != parent:  # it ended before it could be followed
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         error = os.dup(
             sys.stderr.fileno()
