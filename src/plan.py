@@ -68,7 +68,11 @@ def show_plan(configs: dict[str, Config], force: bool = False) -> int:
 def expect(
     stage: Stage, cfg: Config, workspace: Workspace, machine: dict[str, float], speed: Measured
 ) -> tuple[float, str, str]:
-    """(minutes, peak MB as text, where the numbers come from) of one stage."""
+    """(minutes, peak MB as text, where the numbers come from) of one stage.
+
+    A last run is taken to have had as many trainings side by side as the next one will have; the reference run's minutes
+    are those of one training after another, so side by side they are a fifth to a quarter too many.
+    """
     for folder, source in (
         (workspace.folder(stage.name), "its last run"),
         (REFERENCE / stage.name, "reference run"),
