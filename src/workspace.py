@@ -92,7 +92,7 @@ BY_NAME = {stage.name: stage for stage in STAGES.values()}
 
 # Stages whose answers are compared prompt by prompt with those of earlier ones, and what decides which prompts and
 # facts were asked and how; the other stages measure all that they compare themselves
-COMPARED = {"04": _SFT, "06": ("evaluation",)}
+COMPARED = {"04": _SFT, "06": ("evaluation",), "07": (*_SFT, "improved_training")}
 SAME_QUESTIONS = ("instruction_data", "seed") + tuple(
     f"evaluation.{name}" for name in ("prompts", "probes", "paragraphs", "max_new_tokens", "temperature")
 )

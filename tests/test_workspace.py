@@ -152,6 +152,12 @@ def test_stages_that_are_compared_were_asked_the_same(ws):
     ):
         ws.begin(config("06", "seed=3"))
     ws.begin(config("05", "evaluation.prompts=9"))  # measures all that it compares itself
+    make(ws, "06")
+    with pytest.raises(
+        WorkspaceError, match=r"07 is compared with stage1_sft, .*src\.run 01 02 03 04 06 07 --set"
+    ):
+        ws.begin(config("07", "evaluation.max_new_tokens=8"))
+    ws.begin(config("07", "ppo.max_new_tokens=8"))
 
 
 @pytest.mark.parametrize(
