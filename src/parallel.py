@@ -69,9 +69,7 @@ def run_forked(calls: Sequence[Callable[[], Any]], processes: int, report: Calla
             with _interrupts_wait():
                 for _ in range(min(processes, len(calls))):
                     child = _fork()
-                    if (
-                        child is None
-                    ):  # no room for one more: those that there are do the work, or the caller does
+                    if child is None:  # no room: those that there are do the work, or the caller does
                         break
                     if not child:
                         _work(calls, take, say, hear, report, parent)
@@ -153,10 +151,8 @@ def _become_child(parent: int) -> None:
     if os.getppid() != parent:  # it ended before it could be followed
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        error = os.dup(
-            sys.stderr.fileno()
-        )  # in a kernel the real one; its descriptor 2 is a pipe into the notebook
+    try:  # in a kernel this is the real one, and descriptor 2 a pipe into the notebook
+        error = os.dup(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):
         error = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -303,10 +303,8 @@ class Run:
         self._reused_seconds = 0.0  # what the cached computations took when they were made …
         self._counted: set[Path] = set()  # … each of them once
         self._made: list[str] = []  # what `cached` computed itself
-        self._beside, self._parent_mb = (
-            1,
-            0.0,
-        )  # while processes are forked: how many, and this one's memory before
+        # While processes are forked: how many, and this one's memory before
+        self._beside, self._parent_mb = 1, 0.0
         self._only_look = False  # `cached` computes nothing: see `side_by_side`
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self.folder = workspace.root / f".{stage.name}.{os.getpid()}.tmp"
