@@ -86,6 +86,9 @@ def base_model_hash(name: str) -> str:
 
 
 # ---------------------------------------------------------------- code
+# Both functions that parse remember texts, not files: a run asks for the same thirty modules a hundred times,
+# at a second each time, and a file that has changed is another text.
+@lru_cache(maxsize=512)
 def normal_form(source: str) -> str:
     """Source without comments, docstrings and layout; as it stands if it does not parse."""
     try:
@@ -106,10 +109,16 @@ def imported_modules(source: str, root: Path = ROOT, package: str = "src") -> se
 
     `package` is the one that the text belongs to: `from .tasks import Task` in `src.lab` means `src.lab.tasks`.
     """
+    return {name for name in _imported_names(source, package) if _module_file(name, root)}
+
+
+@lru_cache(maxsize=512)
+def _imported_names(source: str, package: str) -> frozenset[str]:
+    """What `source` imports below `src`, modules and what is in them alike."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
-        return set()
+        return frozenset()
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -118,7 +127,7 @@ def imported_modules(source: str, root: Path = ROOT, package: str = "src") -> se
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             home = ".".join([*above, *filter(None, [node.module])])
             names |= {home} | {f"{home}.{alias.name}" for alias in node.names}
-    return {name[4:] for name in names if name.startswith("src.") and _module_file(name[4:], root)}
+    return frozenset(name[4:] for name in names if name.startswith("src."))
 
 
 def _module_file(name: str, root: Path) -> Path | None:
