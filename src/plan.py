@@ -104,7 +104,7 @@ class Measured:
         print(
             f"measured with random weights of the base's shape: {speed.trained:.0f} tokens/s trained "
             f"(plus {1000 * speed.step_seconds:.0f} ms a step), {speed.read:.0f} read in fp32, {speed.scored:.0f} scored, "
-            f"{speed.written:.0f} written, {speed.judged:.0f} read by a judge\n"
+            f"{speed.written:.0f} written, {speed.told:.0f} in answer to a dialogue, {speed.judged:.0f} read by a judge\n"
         )
         return speed
 

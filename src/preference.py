@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
-from src.generation import SampledIds, evaluation_mode, generate, sample_ids
+from src.generation import SampledIds, evaluation_mode, generate, sample_ids, trunk_and_head
 from src.judge import Judge
 from src.models import fresh_copy, merge_lora, quiet
 from src.ppo import RewardFunction, kl_estimates, logprobs_and_values
-from src.reward_model import encode_pairs
+from src.reward_model import encode_pairs, similar_batches
 from src.runtime import resolve_precision
 from src.templates import encode_prompt
 
@@ -178,15 +178,17 @@ def kl_from_reference(
     other = policy if reference is None else reference
     sums = []
     with evaluation_mode(policy), evaluation_mode(other):
-        order = (sampled.prompt_lengths + sampled.response_lengths).argsort(stable=True)  # little padding
-        for rows in order.split(batch_size):
-            settings = {"temperature": temperature, "precision": precision}
+        lengths = (sampled.prompt_lengths + sampled.response_lengths).tolist()
+        width = trunk_and_head(policy)[0].config.hidden_size
+        batches = [torch.tensor(rows) for rows in similar_batches(lengths, batch_size, width)]
+        settings = {"temperature": temperature, "precision": precision}
+        for rows in batches:
             own = logprobs_and_values(policy, sampled, rows, **settings).logprobs
             with policy.disable_adapter() if reference is None else nullcontext():
                 ref = logprobs_and_values(other, sampled, rows, **settings).logprobs
             k = kl_estimates(own, ref)
             sums.append(torch.stack([k.k1.sum(1), k.k3.sum(1)]))
-    by_row = torch.empty(2, len(order)).index_copy_(1, order, torch.cat(sums, 1))
+    by_row = torch.empty(2, len(lengths)).index_copy_(1, torch.cat(batches), torch.cat(sums, 1))
     per_prompt = by_row.view(2, samples, len(prompts)).mean(1)
     means = per_prompt.mean(1).tolist()
     errors = (per_prompt.std(1) / math.sqrt(len(prompts))).tolist()

@@ -18,7 +18,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from src.runtime import autocast, naming_a_full_disk
 from src.sft import GroupedSampler
 from src.templates import encode_response, split_dialogue, truncate_dialogue, truncate_pair
 
+WIDEST_STATES = 2**21  # hidden states of one layer, rows x tokens x width, that are read at a time
 LOGPROB_FLOOR = -10.0  # nats; lower is simply "unexpected", and one rare word must not decide the score
 WEIGHTS, SETTINGS = "model.safetensors", "reward_model.json"
 
@@ -457,11 +458,24 @@ def score_ids(
     """Scores [N] of (prompt, response) token rows, in batches of similar length."""
     model.eval()
     scores = torch.zeros(len(rows))
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]) + len(rows[i][1]))
-    for start in range(0, len(order), batch_size):
-        picked = order[start : start + batch_size]
+    lengths = [len(prompt) + len(response) for prompt, response in rows]
+    for picked in similar_batches(lengths, batch_size, model.trunk.config.hidden_size):
         scores[picked] = _forward(model, [rows[i] for i in picked], precision)
     return scores
+
+
+def similar_batches(lengths: Sequence[int], size: int, hidden_size: int) -> Iterator[list[int]]:
+    """Row numbers, short rows first, at most `size` of them a batch, and fewer where rows are long: a CPU reads
+    WIDEST_STATES numbers no faster with more beside them, and few rows differ less in length, so they carry less padding
+    (120 real dialogues for GPT-2: 1.1 times their tokens instead of 1.9).
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    while order:
+        fit = 1
+        while fit < min(size, len(order)) and (fit + 1) * lengths[order[fit]] * hidden_size <= WIDEST_STATES:
+            fit += 1
+        yield order[:fit]
+        order = order[fit:]
 
 
 def reward_function(

@@ -213,6 +213,7 @@ class Reward:
     epochs: Count
     learning_rate: LearningRate
     batch_size: Count
+    micro_batch_size: Count
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """How much work a stage is, counted in tokens and optimiser steps, and how fast this machine does such work.
 
-`plan.py` multiplies the two where a stage never ran here. Five kinds of token cost differently: those that are
+`plan.py` multiplies the two where a stage never ran here. Six kinds of token cost differently: those that are
 trained on (forward and backward), those that a measurement reads in fp32, those that a run scores on its way in its own
-precision (rewards, a filter, the losses of a trainer), those that are written one by one, and those that an LLM judge
-reads. Whoever changes a notebook so that it trains or measures more changes the count of its stage here; a test compares
+precision (rewards, a filter, the losses of a trainer), those that are written one by one (to an instruction, or to a
+dialogue), and those that an LLM judge reads. Whoever changes a notebook so that it trains or measures more changes the count of its stage here; a test compares
 the counts with what the reference run took.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
@@ -35,17 +36,24 @@ KL_FACTOR = 1.35  # training with a KL term against training without
 LAB_SPLITS = 4  # of evaluation prompts; a file or Hub data set has one
 CHARACTERS = 4.3  # of English text to a token of GPT-2's
 LONGEST = 480  # tokens of an answer or a dialogue that still fits in gpt2's `max_length` of 512
+# Real dialogues differ in length, and a batch is as wide as its longest row (the lab's are all short):
+PADDED = 1.15  # cells to a token where rows of similar length are read together
+SAMPLED_PADDED = 2.5  # and where the prompts of one rollout are
 
 
 class Lengths(NamedTuple):
     """Mean lengths in tokens: a training row, its prompt, a preference pair with its prompt read once, a pair's prompt, an
-    answer."""
+    answer that may be as long as it likes."""
 
     row: float
     prompt: float
     pair: float
     pair_prompt: float
     answer: float
+
+    def said(self, limit: int) -> float:
+        """Tokens of an answer that is cut at `limit`."""
+        return min(self.answer, limit)
 
 
 def lengths(cfg: Config) -> Lengths:
@@ -63,7 +71,7 @@ def lengths(cfg: Config) -> Lengths:
         pair, pair_prompt = lab_pair if cfg.preference_data == "lab" else _pair_lengths(cfg.preference_data)
     except DataError as error:
         raise ConfigError(str(error)) from None
-    return Lengths(row, prompt, pair, pair_prompt, cfg.evaluation.max_new_tokens)
+    return Lengths(row, prompt, pair, pair_prompt, answer=math.inf)
 
 
 @lru_cache
@@ -107,6 +115,7 @@ class Work:
     read: float = 0.0
     scored: float = 0.0
     written: float = 0.0
+    told: float = 0.0
     judged: float = 0.0
     steps: float = 0.0
 
@@ -120,7 +129,7 @@ class Work:
         """At the speeds of one machine."""
         return self.steps * speed.step_seconds + sum(
             getattr(self, kind) / getattr(speed, kind)
-            for kind in ("trained", "read", "scored", "written", "judged")
+            for kind in ("trained", "read", "scored", "written", "told", "judged")
         )
 
 
@@ -128,13 +137,14 @@ class Speed(NamedTuple):
     """Tokens per second, by kind of work, and what an optimiser step takes whatever its batch.
 
     Measurements read in fp32; what is scored on the way, and what a judge reads, is bf16 where the CPU multiplies that
-    natively.
+    natively. `told` are tokens written in answer to a dialogue: fewer rows at a time, each with a long past to look back at.
     """
 
     trained: float
     read: float
     scored: float
     written: float
+    told: float
     judged: float
     step_seconds: float
 
@@ -156,7 +166,12 @@ def _look(cfg: Config, answers: int = 2) -> Work:
     n = lengths(cfg)
     asked = _splits(cfg) * cfg.evaluation.prompts * answers
     known = cfg.evaluation.probes * PROBE_TOKENS + cfg.evaluation.paragraphs * PARAGRAPH_TOKENS
-    return Work(read=asked * n.prompt + known, written=asked * n.answer)
+    return Work(read=asked * n.prompt + known, written=asked * _answer(cfg))
+
+
+def _answer(cfg: Config) -> float:
+    """Tokens of an answer in an evaluation."""
+    return lengths(cfg).said(cfg.evaluation.max_new_tokens)
 
 
 def _splits(cfg: Config) -> int:
@@ -187,13 +202,14 @@ def _stage1(cfg: Config) -> Work:
     recall = 2 * (
         4 * cfg.data.rows + cfg.evaluation.prompts
     )  # a row and three paraphrases, by base and stage
-    return _training(cfg) + _look(cfg) + Work(read=recall * n.prompt, written=recall * n.answer)
+    return _training(cfg) + _look(cfg) + Work(read=recall * n.prompt, written=recall * _answer(cfg))
 
 
 def _stage2(cfg: Config) -> Work:
     n, templates = lengths(cfg), 5
     cell = Work(
-        read=cfg.matrix.prompts * n.prompt + cfg.data.heldout * n.row, written=cfg.matrix.prompts * n.answer
+        read=cfg.matrix.prompts * n.prompt + cfg.data.heldout * n.row,
+        written=cfg.matrix.prompts * _answer(cfg),
     )
     return _training(cfg) * (1 + templates) + cell * ((2 + templates) * templates) + _look(cfg)
 
@@ -210,7 +226,9 @@ def _stage3_once(cfg: Config) -> Work:
 def _stage4_once(cfg: Config) -> Work:
     n = lengths(cfg)
     asked = 4 * 2 * _splits(cfg) * cfg.compare.prompts
-    return Work(read=2 * asked * (n.prompt + n.answer), written=asked * n.answer) + _judged(cfg, asked)
+    return Work(read=2 * asked * (n.prompt + _answer(cfg)), written=asked * _answer(cfg)) + _judged(
+        cfg, asked
+    )
 
 
 def _stage5(cfg: Config) -> Work:
@@ -240,7 +258,7 @@ def _stage6(cfg: Config) -> Work:
             trained=WRITER_EPOCHS * cfg.ablation.rows * n.prompt,
             read=2 * tasks * n.prompt,
             scored=(tasks + cfg.ablation.rows) * FILTER_PASSES * n.row / 2,
-            written=tasks * (n.prompt + n.answer),
+            written=tasks * (n.prompt + _answer(cfg)),
             steps=WRITER_EPOCHS
             * cfg.ablation.rows
             / (cfg.train.batch_size * cfg.train.gradient_accumulation),
@@ -257,51 +275,60 @@ def _stage6_once(cfg: Config) -> Work:
 
 def _stage7(cfg: Config) -> Work:
     n, reward, ppo = lengths(cfg), cfg.reward, cfg.ppo
-    answer = min(n.answer, ppo.max_new_tokens)
-    text = n.pair_prompt + answer
+    wide, padded = _padding(cfg)
+    answer = n.said(ppo.max_new_tokens)
+    prompt, text = padded * n.pair_prompt, wide * (n.pair_prompt + answer)
     models = Work(
-        trained=2 * reward.pairs * reward.epochs * n.pair,
-        scored=2 * reward.heldout_pairs * n.pair,
+        trained=2 * reward.pairs * reward.epochs * wide * n.pair,
+        scored=2 * _held_out(cfg),
         steps=2 * reward.pairs * reward.epochs / reward.batch_size,
     )
     scale = Work(
-        read=NORMALISED * n.pair_prompt, scored=NORMALISED * text, written=NORMALISED * answer
+        read=NORMALISED * prompt, scored=NORMALISED * text, told=NORMALISED * answer
     )  # of each of the two forms
     sampled = scale * 2 + Work(
-        scored=reward.prompts * 8 * (n.pair_prompt + 2 * text), written=reward.prompts * 8 * answer
-    )
+        scored=reward.prompts * (prompt + 8 * 2 * text), told=reward.prompts * 8 * answer
+    )  # a prompt's eight answers share its reading
     journey = cfg.journey
     steps = [ppo.steps, journey.hack_steps, journey.v2_steps] + [ppo.steps] * bool(journey.high_rate)
     if (journey.v3_steps, journey.v3_kl, "constant") != (ppo.steps, ppo.kl_coef, ppo.learning_rate_schedule):
         steps.append(journey.v3_steps)
     step = Work(
         trained=ppo.batch_size * ppo.num_ppo_epochs * text,
-        scored=ppo.batch_size * (n.pair_prompt + 3 * text),
-        written=ppo.batch_size * answer,
+        scored=ppo.batch_size * (prompt / ppo.responses_per_prompt + 3 * text),
+        told=ppo.batch_size * answer,
         steps=ppo.num_ppo_epochs * ppo.batch_size / (ppo.mini_batch_size * ppo.gradient_accumulation_steps),
     )
     sampled += _judged(cfg, reward.prompts * 8)
     seen = _judged(cfg, 3 * reward.prompts) + Work(
-        scored=reward.prompts * (3 * n.pair_prompt + 7 * text), written=reward.prompts * 3 * answer
-    )
+        scored=reward.prompts * (2 * prompt + 7 * text), told=reward.prompts * 3 * answer
+    )  # two samples of a prompt, and a greedy answer
     cooler = 4 * 1.6  # four policies at a lower temperature, whose distance is measured once more
     runs = step * sum(steps) + seen * (2 + cooler + sum(-(-n // ppo.measure_every) for n in steps))
     pairs, batch = cfg.dpo.pairs * cfg.dpo.epochs, cfg.dpo.batch_size * cfg.dpo.gradient_accumulation_steps
-    both = pairs * (n.pair + n.pair_prompt)  # DPO reads the prompt before either side
+    both = pairs * wide * (n.pair + n.pair_prompt)  # DPO reads the prompt before either side
     dpo = Work(trained=both, scored=both, steps=pairs / batch)
     return models + sampled + runs + dpo + _look(cfg)
 
 
+def _padding(cfg: Config) -> tuple[float, float]:
+    """Cells to a token of a dialogue where rows of similar length are together, and where one rollout's prompts are."""
+    return (1.0, 1.0) if cfg.preference_data == "lab" else (PADDED, SAMPLED_PADDED)
+
+
+def _held_out(cfg: Config) -> float:
+    """Tokens that an evaluation of a reward model reads: either answer with the prompt before it."""
+    n = lengths(cfg)
+    return cfg.reward.heldout_pairs * _padding(cfg)[0] * (n.pair + n.pair_prompt)
+
+
 def _stage7_once(cfg: Config) -> Work:
-    n = lengths(cfg).pair
     controls = max(4, cfg.seeds)  # each on an eighth of the pairs
     ten = _judged(cfg, 6 * 10)  # the ten queries to six models
     if cfg.reward.labels == "judge":  # two replies about two answers: as many tokens as three about one
         ten += _judged(cfg, cfg.reward.pairs)
-    return (
-        Work(trained=controls * cfg.reward.pairs / 8 * n, scored=controls * cfg.reward.heldout_pairs * n)
-        + ten
-    )
+    trained = controls * cfg.reward.pairs / 8 * lengths(cfg).pair * _padding(cfg)[0]
+    return Work(trained=trained, scored=controls * _held_out(cfg)) + ten
 
 
 COUNTS = {
@@ -326,7 +353,12 @@ def memory_mb(number: str, cfg: Config, parameters: float) -> float:
     batch = flat.get("train.batch_size") or flat.get("sweep.batch_size") or 0
     tokens = batch * n.row * 2  # padded to its longest row
     if number == "07":
-        tokens = max(2 * cfg.reward.batch_size * n.pair / 2, cfg.ppo.mini_batch_size * n.pair) * 1.5
+        longest = min(cfg.reward.max_length, 3 * n.pair)
+        pairs = cfg.reward.micro_batch_size * 1.35 * longest  # both answers in one row
+        sides = 2 * cfg.dpo.batch_size * 2 * longest  # two rows a pair, with logits
+        tokens = (
+            max(pairs, cfg.ppo.mini_batch_size * longest, sides) / 2
+        )  # these rows are the longest as they stand
     kept = (
         tokens * parameters**0.5 * 120
     )  # activations of all layers grow as the square root of the weights, times depth
@@ -381,7 +413,7 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config
 
-    from src.generation import generate
+    from src.generation import generate, sample_ids
     from src.metrics import response_perplexity
     from src.models import load_tokenizer
     from src.sft import SFTSettings, train_sft
@@ -417,6 +449,26 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     written = _rate(
         lambda: generate(model, tokenizer, prompts * 2, max_new_tokens=new, temperature=1.0), 2 * rows * new
     )
+    talks = torch.randint(len(tokenizer), (rows, round(lengths(cfg).pair_prompt))).tolist()
+
+    def tell(count: int) -> float:
+        """Seconds for `count` tokens in answer to each of some dialogues, no row ending before."""
+        return rows / _rate(
+            lambda: sample_ids(
+                model,
+                talks,
+                eos_token_id=-1,
+                max_new_tokens=count,
+                temperature=1.0,
+                precision=cfg.precision,
+            ),
+            rows,
+        )
+
+    whole = tell(1 + new)
+    told = (
+        rows * new / max(whole - tell(1), 0.1 * whole)
+    )  # without the reading of the prompts, counted by itself
     if runtime.resolve_precision(cfg.precision) == "bf16":
         model = model.bfloat16()
     ids = torch.randint(len(tokenizer), (8, JUDGE_TOKENS))
@@ -425,7 +477,7 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
     times = 1.0  # how much larger the base is than the model that was timed
     if not isinstance(source, Path):
         times = parameters_of(cfg.base_model) / GPT2_PARAMETERS
-    found = Speed(1 / a_token, read, scored, written, judged, step)
+    found = Speed(1 / a_token, read, scored, written, told, judged, step)
     return Speed(*(speed / times for speed in found[:-1]), found.step_seconds * times)
 
 

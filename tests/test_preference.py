@@ -250,6 +250,17 @@ def test_kl_from_reference_is_the_true_kl():
     assert measured.k1 == pytest.approx(truth, rel=0.1) and measured.k3 == pytest.approx(truth, rel=0.1)
 
 
+def test_kl_does_not_depend_on_the_batches(monkeypatch):
+    """Rows go back to the prompts they belong to, however they were read."""
+    measure = lambda: kl_from_reference(
+        tiny_model(), tiny_model(1), TOKENIZER, PROMPTS, max_new_tokens=6, samples=3
+    )
+    together = measure()
+    monkeypatch.setattr("src.reward_model.WIDEST_STATES", 1)
+    apart = measure()
+    assert apart[:4] == pytest.approx(together[:4], abs=1e-5) and together.k1_error > 0.01
+
+
 def test_kl_from_itself_is_zero_and_errors_shrink():
     assert kl_from_reference(tiny_model(), tiny_model(), TOKENIZER, PROMPTS, max_new_tokens=6)[
         :4

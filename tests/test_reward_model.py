@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
@@ -11,6 +13,7 @@ from src.losses import ranking_loss
 from src.models import ModelError, attach_lora
 from src.reward_model import (
     LOGPROB_FLOOR,
+    WIDEST_STATES,
     EncodedPair,
     GPT2RewardModel,
     RewardSettings,
@@ -25,6 +28,7 @@ from src.reward_model import (
     score_ids,
     score_pairs,
     shuffled_labels,
+    similar_batches,
     train_reward_model,
     wilson_interval,
 )
@@ -82,6 +86,27 @@ def test_inv01_padding_invariant(features):
             ids = torch.tensor([prompt + response + [11] * pads])
             alone = model(ids, torch.tensor([len(prompt + response)]), torch.tensor([len(prompt)]))
             assert torch.allclose(alone, together[i : i + 1], atol=1e-5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=90), st.integers(1, 70), st.sampled_from([8, 256, 768]))
+def test_similar_batches_hold_every_row_once(lengths, size, width):
+    batches = list(similar_batches(lengths, size, width))
+    assert [lengths[i] for batch in batches for i in batch] == sorted(lengths)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch, after in zip(batches, [*batches[1:], []], strict=True):
+        states = lambda rows: len(rows) * max(lengths[i] for i in rows) * width
+        assert len(batch) <= size and (len(batch) == 1 or states(batch) <= WIDEST_STATES)
+        assert not after or len(batch) == size or states([*batch, after[0]]) > WIDEST_STATES, (
+            "smaller than need be"
+        )
+
+
+def test_inv01_batches_do_not_change_a_score(monkeypatch):
+    model = reward_model()
+    together = score_ids(model, ROWS)
+    monkeypatch.setattr("src.reward_model.WIDEST_STATES", 1)
+    assert torch.allclose(score_ids(model, ROWS), together, atol=1e-5)
 
 
 def test_inv01_reading_the_last_column_would_fail():

@@ -13,7 +13,7 @@ from src.jsonio import read_json
 from src.workspace import REFERENCE, ROOT, STAGES
 
 SPEED = work.Speed(
-    8000.0, 30000.0, 40000.0, 4500.0, 60000.0, 0.02
+    8000.0, 30000.0, 40000.0, 4500.0, 4500.0, 60000.0, 0.02
 )  # of the lab's model; only their ratios matter here
 
 
@@ -54,7 +54,7 @@ def test_more_of_anything_takes_longer(number, change):
 
 def test_rewards_and_filters_are_priced_at_the_precision_of_the_run():
     """They are scored in bf16 where that is fast; what stage 1 measures is read in fp32, whatever the precision."""
-    slow, fast = (work.Speed(300.0, 500.0, scored, 250.0, 1500.0, 0.3) for scored in (500.0, 5000.0))
+    slow, fast = (work.Speed(300.0, 500.0, scored, 250.0, 200.0, 1500.0, 0.3) for scored in (500.0, 5000.0))
     for number, share in (("06", 0.05), ("07", 0.05)):
         cfg = load_config(number, "gpt2", environ={})
         assert work.seconds_of(number, cfg, fast) < (1 - share) * work.seconds_of(number, cfg, slow)
@@ -65,17 +65,27 @@ def test_rewards_and_filters_are_priced_at_the_precision_of_the_run():
 def test_an_llm_judge_costs_and_the_rubric_does_not():
     gpt2 = load_config("04", "gpt2", environ={})
     rubric = load_config("04", "gpt2", environ={}, overrides=["judge=gold"])
-    speed = work.Speed(300.0, 1000.0, 1000.0, 100.0, 1500.0, 0.4)
+    speed = work.Speed(300.0, 1000.0, 1000.0, 100.0, 80.0, 1500.0, 0.4)
     assert work.seconds_of("04", gpt2, speed) > 1.5 * work.seconds_of("04", rubric, speed)
 
 
 def test_pairs_that_the_judge_labels_are_counted():
-    speed = work.Speed(300.0, 1000.0, 1000.0, 100.0, 1500.0, 0.4)
+    speed = work.Speed(300.0, 1000.0, 1000.0, 100.0, 80.0, 1500.0, 0.4)
     seconds = [
         work.seconds_of("07", load_config("07", "gpt2", environ={}, overrides=[f"reward.labels={labels}"]), speed)
         for labels in ("data", "judge")
     ]  # fmt: skip
     assert seconds[1] > 1.5 * seconds[0]
+
+
+def test_ppo_cuts_its_answers_itself():
+    """A short evaluation does not make PPO's answers short; a smaller `ppo.max_new_tokens` does."""
+    speed = work.Speed(300.0, 1000.0, 1000.0, 100.0, 80.0, 1500.0, 0.4)
+    usual, short, cut = (
+        work.seconds_of("07", load_config("07", "gpt2", environ={}, overrides=changes), speed)
+        for changes in ([], ["evaluation.max_new_tokens=8"], ["ppo.max_new_tokens=8"])
+    )
+    assert cut < 0.9 * usual and 0.99 * usual < short < usual
 
 
 def test_files_are_counted_with_their_own_lengths(tmp_path):
@@ -92,7 +102,7 @@ def test_files_are_counted_with_their_own_lengths(tmp_path):
     found = work.lengths(load_config("07", "gpt2", environ={}, overrides=files))
     assert found.row - found.prompt == pytest.approx(400, abs=1)  # 344 × 5 characters, 4.3 to a token
     assert found.pair - found.pair_prompt == pytest.approx(300, abs=1)
-    assert 5 < found.prompt < 20 and found.answer == 64
+    assert 5 < found.prompt < 20 and found.said(64) == 64
     (tmp_path / "rows.json").write_text("[{")
     work._row_lengths.cache_clear()
     with pytest.raises(ConfigError, match="rows.json"):
@@ -106,7 +116,7 @@ def test_speeds_are_measured_with_the_shape_of_the_base(monkeypatch):
         AutoModelForCausalLM, "from_config", lambda shape, **kw: shapes.append(shape) or build(shape, **kw)
     )
     speed = work.measure_speed(load_config("01", "lab", environ={}), rows=8)
-    assert min(speed[:5]) > 0 and speed.step_seconds >= 0
+    assert min(speed[:6]) > 0 and speed.step_seconds >= 0
     base = AutoConfig.from_pretrained(ROOT / "models" / "lab-gpt2")
     assert [(shape.n_layer, shape.n_embd) for shape in shapes] == [(base.n_layer, base.n_embd)]
 
