@@ -1,10 +1,11 @@
 """How much work a stage is, counted in tokens and optimiser steps, and how fast this machine does such work.
 
 `plan.py` multiplies the two where a stage never ran here. Six kinds of token cost differently: those that are
-trained on (forward and backward), those that a measurement reads in fp32, those that a run scores on its way in its own
-precision (rewards, a filter, the losses of a trainer), those that are written one by one (to an instruction, or to a
-dialogue), and those that an LLM judge reads. Whoever changes a notebook so that it trains or measures more changes the count of its stage here; a test compares
-the counts with what the reference run took.
+trained on (forward and backward), those that a measurement reads in fp32, those that a run scores on its way
+in its own precision (rewards, a filter, the losses of a trainer), those that are written one by one (to an
+instruction, or to a dialogue), and those that an LLM judge reads. Whoever changes a notebook so that it
+trains or measures more changes the count of its stage here; a test compares the counts with what the
+reference run took.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ class Speed(NamedTuple):
     """Tokens per second, by kind of work, and what an optimiser step takes whatever its batch.
 
     Measurements read in fp32; what is scored on the way, and what a judge reads, is bf16 where the CPU multiplies that
-    natively. `told` are tokens written in answer to a dialogue: fewer rows at a time, each with a long past to look back at.
+    natively. `told` are tokens written in answer to a dialogue: fewer rows at a time, each with a long past to look
+    back at.
     """
 
     trained: float
@@ -356,9 +358,7 @@ def memory_mb(number: str, cfg: Config, parameters: float) -> float:
         longest = min(cfg.reward.max_length, 3 * n.pair)
         pairs = cfg.reward.micro_batch_size * 1.35 * longest  # both answers in one row
         sides = 2 * cfg.dpo.batch_size * 2 * longest  # two rows a pair, with logits
-        tokens = (
-            max(pairs, cfg.ppo.mini_batch_size * longest, sides) / 2
-        )  # these rows are the longest as they stand
+        tokens = max(pairs, cfg.ppo.mini_batch_size * longest, sides) / 2  # no padding: these are the longest
     kept = (
         tokens * parameters**0.5 * 120
     )  # activations of all layers grow as the square root of the weights, times depth
@@ -465,10 +465,8 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
             rows,
         )
 
-    whole = tell(1 + new)
-    told = (
-        rows * new / max(whole - tell(1), 0.1 * whole)
-    )  # without the reading of the prompts, counted by itself
+    whole = tell(1 + new)  # with the reading of the prompts, which is counted by itself
+    told = rows * new / max(whole - tell(1), 0.1 * whole)
     if runtime.resolve_precision(cfg.precision) == "bf16":
         model = model.bfloat16()
     ids = torch.randint(len(tokenizer), (8, JUDGE_TOKENS))
