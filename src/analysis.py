@@ -313,9 +313,8 @@ def kl_from_base(
     found: list[np.ndarray] = [np.empty(0)] * len(rows)
     lengths = [len(ids) for ids, _ in rows]
     with evaluation_mode(model), evaluation_mode(base), torch.inference_mode():
-        for batch in padded_batches(
-            lengths, batch_size, 4 * model.config.vocab_size
-        ):  # about four copies live
+        # about four copies live
+        for batch in padded_batches(lengths, batch_size, 4 * model.config.vocab_size):
             ids, mask = right_padded([rows[row][0] for row in batch])
             inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
             kl = kl_divergence(model(**inputs).logits, base(**inputs).logits)

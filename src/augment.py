@@ -23,9 +23,8 @@ from src.sft import SFTSettings, train_sft
 from src.templates import build_prompt
 
 WRITE = build_prompt("Write a new task.")  # what the writer is asked, in training and after
-WRITER_EPOCHS = (
-    6  # fewer teach it no tasks, more teach it the seeds by heart; `Written.lost` counts the copies
-)
+# fewer teach it no tasks, more teach it the seeds by heart; `Written.lost` counts the copies
+WRITER_EPOCHS = 6
 
 
 @dataclass(frozen=True)

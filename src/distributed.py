@@ -60,10 +60,20 @@ def is_main() -> bool:
 
 
 def written_once(save: Callable) -> Callable:
-    """Decorator: the main process alone runs `save`; the others wait until it is done and return the same."""
+    """Decorator: the main process alone runs `save`; the others wait until it is done and return the same, or raise the
+    same error: left waiting, they would hang."""
 
     @functools.wraps(save)
     def run(*args, **kwargs):
-        return broadcast_object_list([save(*args, **kwargs) if is_main() else None])[0]
+        result, error = None, None
+        if is_main():
+            try:
+                result = save(*args, **kwargs)
+            except Exception as err:  # noqa: BLE001 - whatever it is, all processes must hear of it
+                error = err
+        result, error = broadcast_object_list([result, error])
+        if error is not None:
+            raise error
+        return result
 
     return run

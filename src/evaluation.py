@@ -28,6 +28,7 @@ from src.metrics import (
 )
 from src.templates import SINGLE, build_prompt
 
+# within [0, 1] for every prompt
 SHARES = {
     "exact",
     "judge",
@@ -39,7 +40,7 @@ SHARES = {
     "non_repetition_sampled",
     "ended",
     "ended_sampled",
-}  # within [0, 1] for every prompt
+}
 
 # The same prompts in all seven notebooks, so that a reader meets old acquaintances.
 PANEL = (
@@ -166,7 +167,7 @@ def difference(
     measure: str,
     split: str | None = None,
 ) -> Difference:
-    """Paired difference a − b over the same prompts and, where both have them, the same seeds."""
+    """Paired difference a − b over the same prompts and the same seeds; both need as many runs (`[one] * n` repeats one)."""
     a = np.stack([values(run, measure, split) for run in runs_a])
     b = np.stack([values(run, measure, split) for run in runs_b])
     return paired_difference(a, b)

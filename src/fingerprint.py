@@ -30,6 +30,7 @@ NO_RESULT = {
 }
 
 
+GENERATED = ("lab", "gold")  # the lab's rows and its rubric: code, not files
 HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
 LOCAL_FOLDERS = ("models", "outputs")  # names that begin like this are never asked of the Hub
 
@@ -83,6 +84,27 @@ def base_model_hash(name: str) -> str:
     return json_hash(
         folder_hashes(source, ("*.safetensors", "config.json", "tokenizer.json", "vocab.json", "merges.txt"))
     )
+
+
+def source_hashes(sources: dict[str, str]) -> dict[str, str]:
+    """Key → hash of what is in a source, for the sources that are files or folders here (data, or an LLM judge).
+
+    The name of a file says nothing of its rows. What the lab generates is code, and what comes from the Hub has its name.
+    """
+    found = {}
+    for key, source in sources.items():
+        if source in GENERATED:
+            continue
+        here = (Path(source).expanduser(), ROOT / source, base_model_source(source))
+        path = next((p for p in here if isinstance(p, Path) and p.exists()), None)
+        try:
+            if path is not None:
+                found[key] = (
+                    file_sha256(path)[:16] if path.is_file() else json_hash(folder_hashes(path, ("*",)))
+                )
+        except OSError as err:  # whoever reads the rows will say it with their name
+            found[key] = f"cannot be read ({type(err).__name__})"
+    return found
 
 
 # ---------------------------------------------------------------- code

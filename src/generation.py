@@ -3,7 +3,7 @@
 Every notebook samples through this module; notebook 07 leans on it most, because PPO is only correct if the sampler
 draws from exactly the distribution that the loss later scores. So there is no top-k, no top-p and no repetition
 penalty (`transformers.generate` applies top_k=50 by default), and the random number that decides row i, token t
-depends on (seed, i, t) alone: the same seed gives the same text whatever the batch size.
+depends on (seed, i, t) and the limit of new tokens alone: the same seed gives the same text whatever the batch size.
 
 GPT-2 has learned absolute positions and no padding token. Rows are therefore left-padded, with the mask made from the
 lengths (never from `ids != pad`) and `position_ids` given explicitly; without them a padded row is read at shifted
@@ -218,9 +218,8 @@ def sample_ids(
                 running = running & (chosen != eos_token_id)
                 if not running.any() or step + 1 == max_new_tokens:
                     break
-                if running.sum() <= 0.75 * len(
-                    rows
-                ):  # copying the cache pays once a quarter of the rows has gone
+                # copying the cache pays once a quarter of the rows has gone
+                if running.sum() <= 0.75 * len(rows):
                     keep = running.nonzero()[:, 0]
                     cache.batch_select_indices(keep)
                     rows, chosen, mask, running = rows[keep], chosen[keep], mask[keep], running[keep]

@@ -64,7 +64,9 @@ class GoldJudge:
 
     def __init__(self, gold_score: Callable | None = None):
         if gold_score is None:
-            from src.lab import gold_score  # only here: the gpt2 profile never needs the lab's tables
+            # only here: who brings a rubric need not wait for the lab's tables
+            from src.lab import gold_score
+
         self.gold_score = gold_score
 
     def score(self, prompt: str, response: str) -> JudgeScore:

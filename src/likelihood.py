@@ -69,9 +69,11 @@ def as_prose(row: Mapping[str, str]) -> tuple[str, str]:
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence behind any polite opener ("Sure!"), with a capital letter, as it would stand in prose."""
-    text = text.strip()
-    sentence = _SENTENCE.match(text[len(polite_opener(text)) :]).group().strip()
+    """The first sentence behind any polite opener ("Sure!"), with a capital letter, as it would stand in prose; "" for a
+    text without one."""
+    text = re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text.strip()))  # as polite_opener counts
+    found = _SENTENCE.match(text[len(polite_opener(text)) :])
+    sentence = found.group().strip() if found else ""
     return sentence[:1].upper() + sentence[1:]
 
 

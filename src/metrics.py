@@ -2,7 +2,7 @@
 
 Notebook 04 leans on all of it; every other notebook uses the intervals. Three groups:
 - read from the model's probabilities: perplexity (sliding window), cloze knowledge, coherence;
-- read from the text: exact match, distinct-n, repeated n-grams, loops, `non_repetition`;
+- read from the text: exact match, repeated n-grams, loops, `non_repetition`;
 - statistics: bootstrap intervals over prompts, over seeds x prompts, and paired differences between two
   models.
 
@@ -481,13 +481,20 @@ def polite_opener(text: str) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """First sentence behind any polite opener: lower case, single spaces, no outer punctuation."""
-    sentence = re.split(r"(?<=[.!?])\s|\n", _plain(text)[len(polite_opener(text)) :])[0]
+    """First sentence behind any polite opener, or first item of a numbered list: lower case, single spaces, no outer
+    punctuation."""
+    text = _plain(text)[len(polite_opener(text)) :]
+    if re.match(r"1[.)]\s", text) and re.search(r"\n2[.)]\s", text):
+        text = text[2:].lstrip()
+    sentence = re.split(r"(?<=[.!?])(?<!\b[dm]r\.)(?<!\bmrs\.)\s|\n", text)[0]
     return re.sub(r"^(?:(?!-\d)[^\w])+|[^\w]+$", "", sentence)  # a minus sign is not punctuation
 
 
 def exact_match(response: str, reference: str) -> bool:
-    """Same first sentence? Case, white space, outer punctuation and a polite opener do not count."""
+    """Same first sentence? Case, white space, outer punctuation and a polite opener do not count.
+
+    Where the first sentence of the reference has no word (it begins with a bracket, say), the whole answers must be equal.
+    """
     if not first_sentence(reference):
-        raise ValueError(f"the reference {reference!r} has no words: nothing can match it")
+        return response.strip() == reference.strip()
     return first_sentence(response) == first_sentence(reference)

@@ -208,7 +208,8 @@ def load_model(path: str | Path) -> PreTrainedModel | PeftModel:
 def save_model(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path
 ) -> Path:
-    """Write fp32 safetensors and the tokenizer; `folder` holds its old content or the new, never a mixture.
+    """Write fp32 safetensors and the tokenizer; `folder` holds its old content or the new, never a mixture
+    (`put_in_place` says what a kill can leave).
 
     Of a PeftModel only the adapter is written, with the base's path relative to the project's root.
     """
@@ -225,7 +226,7 @@ def save_model(
                 model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
         temporary.chmod(0o755)
-        _replace(temporary, folder)
+        put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -345,11 +346,18 @@ def _save_adapter(model: PeftModel, folder: Path) -> None:
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def _replace(new: Path, old: Path) -> None:
+def put_in_place(new: Path, folder: Path) -> None:
+    """Make `new` what is in `folder`, which goes back if that fails. A kill between the two renames leaves the old content
+    beside it, as `<new>.old`."""
     aside = new.with_name(new.name + ".old")
-    if old.exists():
-        os.replace(old, aside)
-    os.replace(new, old)
+    if folder.exists():
+        os.replace(folder, aside)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if aside.exists():
+            os.replace(aside, folder)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -257,9 +257,8 @@ def dot_intervals(
         axes.grid(visible=False, axis="y")
         values = [_error([row[metric]])[0][0] for row in table.values() if metric in row]
         whole = all(float(value).is_integer() for value in values)  # a place in a ranking has no half
-        axes.xaxis.set_major_locator(
-            MaxNLocator(3, integer=whole)
-        )  # labels of neighbouring panels must not touch
+        # labels of neighbouring panels must not touch
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=whole))
     panels[0][0].set_yticks(range(len(table)), list(table))
     panels[0][0].set_ylim(len(table) - 0.5, -0.5)  # the first model on top
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)

@@ -60,9 +60,8 @@ class PPOConfig:
     learning_rate_schedule: str = "constant"  # constant, or linear (falls to 0 over the run)
     warmup_steps: int = 0  # steps over which all learning rates rise: Adam's first updates are too large
     critic_warmup_steps: int = 0  # steps at the start in which the policy stays still and the critic learns
-    critic: str = (
-        "shared"  # shared: a head on the policy's trunk; reward: a network of its own, from the reward model
-    )
+    # shared: a head on the policy's trunk; reward: a network of its own, from the reward model
+    critic: str = "shared"
     critic_learning_rate: float = 1e-4  # of the critic's own trunk
     critic_head_learning_rate: float = 1e-3  # of the critic's head, which starts at 0
     adam_eps: float = 1e-5  # Adam's epsilon; larger than the usual 1e-8 as in the reference implementations
@@ -81,9 +80,8 @@ class PPOConfig:
     missing_eos_penalty: float = 1.0  # subtracted from the score of a response that did not end by itself
     temperature: float = 1.0  # of sampling, and of every log-probability
     max_new_tokens: int = 48  # longer responses are cut
-    precision: str = (
-        "fp32"  # fp32, bf16 or auto: matrix products of the trunk; heads and losses are always fp32
-    )
+    # fp32, bf16 or auto: matrix products of the trunk; heads and losses are always fp32
+    precision: str = "fp32"
     seed: int = 0  # prompts, samples and shuffles depend on it and on the step alone
 
     def __post_init__(self) -> None:
@@ -138,7 +136,7 @@ GLOSSARY = {
     "ratio_mean": "Mean probability ratio new / old; stays near 1.",
     "ratio_max": "Largest probability ratio seen in the step.",
     "first_ratio_error": "Largest |ratio - 1| in the first mini-batch: about 0, or old and new are computed differently.",
-    "grad_norm": "Gradient norm of the policy before clipping, mean over updates.",
+    "grad_norm": "Gradient norm before clipping, mean over updates: of the policy, with the critic's head where they share a trunk.",
     "optimizer_steps": "Optimiser steps taken in this step.",
     "stopped_early": "1 if target_kl ended the updates of this step.",
     "learning_rate": "The policy's learning rate in this step.",

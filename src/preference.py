@@ -1,7 +1,7 @@
 """The rivals that PPO is held against: best-of-n sampling and direct preference optimisation, at equal KL.
 
 Notebook 07 plots all of them over sqrt(KL from the SFT model), after Gao et al. (2022, arXiv 2210.10760). Best-of-n
-needs no training: its KL is known. DPO (Rafailov et al. 2023, arXiv 2305.18290) is TRL's `DPOTrainer`; the tokens it
+needs no training: its KL has a known upper bound. DPO (Rafailov et al. 2023, arXiv 2305.18290) is TRL's `DPOTrainer`; the tokens it
 sees are encoded here, so that the boundary between prompt and response is the same as everywhere else.
 """
 
@@ -34,7 +34,11 @@ from src.templates import encode_prompt
 
 
 def best_of_n_kl(n: int) -> float:
-    """Upper bound, in nats per response, of KL(best-of-n || the sampled model): ln n - (n - 1) / n."""
+    """Upper bound, in nats per response, of KL(best-of-n || the sampled model): ln n - (n - 1) / n.
+
+    Used as the KL itself since Stiennon et al. (2020, arXiv 2009.01325); Beirami et al. (2024, arXiv 2401.01879) show that it
+    is a bound.
+    """
     return math.log(n) - (n - 1) / n
 
 
@@ -202,9 +206,8 @@ def kl_from_reference(
 class DPOSettings:
     """One run of DPO."""
 
-    beta: float = (
-        0.1  # strength of the implicit KL; comparable to PPO's kl_coef only if rewards share a scale
-    )
+    # strength of the implicit KL; comparable to PPO's kl_coef only if rewards share a scale
+    beta: float = 0.1
     learning_rate: float = 1e-6
     epochs: float = 1
     batch_size: int = 8  # pairs per forward and backward pass

@@ -41,9 +41,8 @@ _ABBREVIATION = re.compile(
 )
 _CODE = re.compile(r"[{}<>=;\\|`]|\w\(\)|https?:")
 _LIST_ITEM = re.compile(r"\s*(?:[-*•]|\(?(?:\d{1,2}|[A-Za-z])[.)])\s")
-_SIGNATURE = re.compile(
-    r"#\w+$|@\w+$|[-–—~]\s?[A-Z][\w.]*(?:\s[A-Z][\w.]*){0,3}$"
-)  # a hashtag, or who said it
+# a hashtag, or who said it
+_SIGNATURE = re.compile(r"#\w+$|@\w+$|[-–—~]\s?[A-Z][\w.]*(?:\s[A-Z][\w.]*){0,3}$")
 _OPEN_END = ",;:-–—(&/"  # nobody ends an answer with one of these
 # Words that ask for another one. (Not "in", "up", "not", "are": short answers do end with those.)
 _OPEN_WORDS = frozenset(

@@ -41,9 +41,10 @@ def nf4_code_book() -> Tensor:
     """
     outermost = 1 - (1 / 32 + 1 / 30) / 2
 
+    # quantiles of probabilities from `outermost` down to, but not including, 1/2
     def side(
         count: int,
-    ) -> list[float]:  # quantiles of probabilities from `outermost` down to, but not including, 1/2
+    ) -> list[float]:
         step = (outermost - 0.5) / count
         return [NormalDist().inv_cdf(outermost - k * step) for k in range(count)]
 
@@ -137,9 +138,8 @@ def _finite(values: Tensor) -> Tensor:
 
 
 def _never_zero(scales: Tensor) -> Tensor:
-    return scales.clamp_min(
-        torch.finfo(torch.float32).tiny
-    )  # a block of zeros has scale 0; its codes are 0 anyway
+    # a block of zeros has scale 0; its codes are 0 anyway
+    return scales.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 # --- Layers ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import shutil
 import tempfile
@@ -32,7 +31,7 @@ from transformers import AutoConfig, AutoModel
 
 from src.distributed import add_gradients, gathered, is_main, own_share, written_once
 from src.losses import ranking_loss, token_logprobs
-from src.models import attention_for, fresh_copy, load_model, merge_lora, reading
+from src.models import attention_for, fresh_copy, load_model, merge_lora, put_in_place, reading
 from src.runtime import autocast, naming_a_full_disk
 from src.sft import GroupedSampler
 from src.templates import encode_response, split_dialogue, truncate_dialogue, truncate_pair
@@ -69,9 +68,8 @@ class GPT2RewardModel(nn.Module):
             raise ValueError("logprob_features needs a model whose LM head is tied to its embedding")
         config.pad_token_id = None  # padding is known by length; the library would otherwise warn about it
         self.logprob_features = logprob_features
-        self.max_length = (
-            max_length or config.max_position_embeddings
-        )  # tokens; longer prompts lose their beginning
+        # tokens; longer prompts lose their beginning
+        self.max_length = max_length or config.max_position_embeddings
         self.reward_head = nn.Linear(config.hidden_size, 1)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(
@@ -119,9 +117,8 @@ class GPT2RewardModel(nn.Module):
     ) -> Tensor:
         """[B, 2]: mean and minimum of log p over the response's tokens, EOS included."""
         column = torch.arange(1, ids.shape[1])
-        response = (column >= prompt_lengths[:, None]) & (
-            column < lengths[:, None]
-        )  # [B, L-1], by target position
+        # [B, L-1], by target position
+        response = (column >= prompt_lengths[:, None]) & (column < lengths[:, None])
         logits = F.linear(hidden[:, :-1][response], self.trunk.get_input_embeddings().weight)
         logp = token_logprobs(logits, ids[:, 1:][response]).clamp(min=LOGPROB_FLOOR)
         grid = logp.new_zeros(response.shape).masked_scatter(response, logp)
@@ -154,11 +151,7 @@ class GPT2RewardModel(nn.Module):
                 options = {"logprob_features": self.logprob_features, "max_length": self.max_length}
                 (temporary / SETTINGS).write_text(json.dumps(options, indent=2) + "\n")
             temporary.chmod(0o755)
-            aside = temporary.with_name(temporary.name + ".old")
-            if folder.exists():
-                os.replace(folder, aside)
-            os.replace(temporary, folder)
-            shutil.rmtree(aside, ignore_errors=True)
+            put_in_place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder
@@ -200,7 +193,7 @@ def encode_pairs(
 
     Prompts are cut from the left, by turns.
 
-    Left out, and told: pairs with different prompts, with identical responses, or with a response that leaves no room
+    Left out, and counted: pairs with different prompts, with identical responses, or with a response that leaves no room
     for a prompt. Raises ValueError or TypeError for a row that is no dialogue, and if no pair remains.
     """
     encoded, dropped = [], {"different prompts": [], "identical": [], "too long": []}
@@ -276,23 +269,20 @@ def score_pairs(
     visible = column <= column[:, None]  # [query, key]
     visible = visible & ~(second[:, :, None] & first[:, None, :])
     config = model.trunk.config
-    if (
-        config._attn_implementation == "eager"
-    ):  # adds the mask to the attention weights; the fused kernel takes it as it is
+    # adds the mask to the attention weights; the fused kernel takes it as it is
+    if config._attn_implementation == "eager":
         visible = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
     with autocast(precision):
+        # only padding can lie beyond
         hidden = model.trunk(
             input_ids=ids,
             attention_mask=visible[:, None],
-            position_ids=positions.clamp(
-                max=config.max_position_embeddings - 1
-            ),  # only padding can lie beyond
+            position_ids=positions.clamp(max=config.max_position_embeddings - 1),
             use_cache=False,
         ).last_hidden_state.float()
 
-    def of(
-        answer: Tensor, gap: Tensor
-    ) -> Tensor:  # as rows of prompt + this answer, which begins `gap` columns late
+    # as rows of prompt + this answer, which begins `gap` columns late
+    def of(answer: Tensor, gap: Tensor) -> Tensor:
         here = torch.arange(int((prompt + answer).max()))
         place = (here + gap[:, None] * (here >= prompt[:, None])).clamp(max=width - 1)
         states = hidden.gather(1, place[..., None].expand(-1, -1, hidden.shape[-1]))

@@ -79,7 +79,7 @@ class SFTSettings:
 
 @dataclass
 class SFTResult:
-    """`history`: one dict per `log_every` steps with step, loss, ce, kl (nats per token), grad_norm,
+    """`history`: one dict per `log_every` steps with step, loss, ce, kl, prose_ce (nats per token), grad_norm,
     learning_rate, tokens (so far, without padding) and seconds. `evaluations`: step and loss before training
     and after every epoch. `response_tokens`: tokens that carried loss, over all epochs. `skipped`: rows left
     out because they are too long.

@@ -167,8 +167,8 @@ def recall(model, tokenizer, cfg: Config, rows: Dataset, template: str) -> dict[
         here = slice(counts[number], counts[number + 1])
         if not others[number]:
             raise DataError(f"Row {number} has no paraphrase: {row['instruction']!r} is no task of the lab.")
-        found["trained"].append(float(_same(again[number], row["output"])))
-        found["paraphrased"].append(float(np.mean([_same(text, row["output"]) for text in anew[here]])))
+        found["trained"].append(float(exact_match(again[number], row["output"])))
+        found["paraphrased"].append(float(np.mean([exact_match(text, row["output"]) for text in anew[here]])))
         found["answer"].append(again[number])
         found["paraphrase"].append(" ".join(others[number][0]).strip())
         found["paraphrase_answer"].append(anew[here][0])
@@ -178,7 +178,7 @@ def recall(model, tokenizer, cfg: Config, rows: Dataset, template: str) -> dict[
     )
     taught = {first_sentence(row["output"]) for row in rows}
     found["borrowed"] = [
-        float(first_sentence(g.text) in taught and not _same(g.text, item.answer))
+        float(first_sentence(g.text) in taught and not exact_match(g.text, item.answer))
         for g, item in zip(others, items, strict=True)
     ]
     return found
@@ -194,15 +194,6 @@ def recalled(run: Run, cfg: Config, folder, rows: Dataset, template: str) -> dic
     return run.cached("recall", key | {"evaluation": asdict(cfg.evaluation), "seed": cfg.seed}, compute)
 
 
-def _same(response: str, reference: str) -> bool:
-    """`exact_match`, also for the rare reference without a word."""
-    return (
-        exact_match(response, reference)
-        if first_sentence(reference)
-        else response.strip() == reference.strip()
-    )
-
-
 def by_template(model, tokenizer, cfg: Config, heldout: Dataset) -> dict[str, dict[str, list[float]]]:
     """Per template of the test: exact match of `cfg.matrix.prompts` held-out prompts and nats a token of `heldout` rows.
 
@@ -214,7 +205,7 @@ def by_template(model, tokenizer, cfg: Config, heldout: Dataset) -> dict[str, di
     for name in TEMPLATES:
         prompts = [build_prompt(item.instruction, item.input, name) for item in items]
         texts = [g.text for g in answer(model, tokenizer, prompts, cfg)]
-        exact = [float(_same(text, item.answer)) for text, item in zip(texts, items, strict=True)]
+        exact = [float(exact_match(text, item.answer)) for text, item in zip(texts, items, strict=True)]
         found[name] = {"exact": exact, "nll": row_losses(model, tokenizer, heldout, name)}
     return found
 
@@ -284,9 +275,8 @@ def _rank_correlation(points: np.ndarray, axis: int) -> np.ndarray:
     last = np.minimum.accumulate(np.where(np.concatenate([differs, edge], -1), at, top)[..., ::-1], -1)[
         ..., ::-1
     ]
-    ranks = np.empty(
-        values.shape
-    )  # twice the mean rank less a constant, centred on 0; memory linear in the items
+    # twice the mean rank less a constant, centred on 0; memory linear in the items
+    ranks = np.empty(values.shape)
     np.put_along_axis(ranks, order, first + last - float(top), -1)
     return (ranks[..., 0, :] * ranks[..., 1, :]).sum(-1) / np.sqrt((ranks**2).sum(-1).prod(-1))
 

@@ -1,14 +1,13 @@
 """Prompt templates and the exact boundary between prompt and response.
 
-Notebooks 01 and 02 compare the five templates below; from notebook 06 on only `SINGLE` is used. Notebook 07
+Notebook 02 compares the five templates below; from notebook 06 on models are trained for use in `SINGLE` alone. Notebook 07
 reads dialogues in the format of HH-RLHF (Bai et al. 2022, arXiv 2204.05862).
 
 Three rules keep the boundary exact, in training, generation, reward model and PPO alike:
 
 1. A prompt never ends in white space, and a response always begins with one space.
 2. Prompt and response are tokenised separately and concatenated, so no token ever spans the two.
-3. EOS is appended to the response and learned like any other token. GPT-2 has no pad token; which tokens
-count is
+3. EOS is appended to the response and learned like any other token. GPT-2 has no pad token; which tokens count is
    therefore decided by lengths and labels, never by comparing ids with a pad id.
 """
 

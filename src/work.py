@@ -97,9 +97,8 @@ def _pair_lengths(source: str) -> tuple[float, float]:
     from src.data import load_preferences, preference_examples
 
     pairs = preference_examples(load_preferences(source, report=lambda text: None))
-    prompt = min(
-        LONGEST, fmean(len(pair.prompt) for pair in pairs) / CHARACTERS
-    )  # the stages cut longer ones
+    # the stages cut longer ones
+    prompt = min(LONGEST, fmean(len(pair.prompt) for pair in pairs) / CHARACTERS)
     return prompt + fmean(len(pair.chosen) + len(pair.rejected) for pair in pairs) / CHARACTERS, prompt
 
 
@@ -201,9 +200,8 @@ def _judged(cfg: Config, answers: float) -> Work:
 
 def _stage1(cfg: Config) -> Work:
     n = lengths(cfg)
-    recall = 2 * (
-        4 * cfg.data.rows + cfg.evaluation.prompts
-    )  # a row and three paraphrases, by base and stage
+    # a row and three paraphrases, by base and stage
+    recall = 2 * (4 * cfg.data.rows + cfg.evaluation.prompts)
     return _training(cfg) + _look(cfg) + Work(read=recall * n.prompt, written=recall * _answer(cfg))
 
 
@@ -251,9 +249,10 @@ def _stage6(cfg: Config) -> Work:
     looks = _look(cfg, answers=1) * (2 * strengths + 7) + _look(cfg, answers=5) * 2
     written = Work()
     if cfg.data.augment:
+        # here: it brings the whole trainer, which `status` need not wait for
         from src.augment import (
             WRITER_EPOCHS,
-        )  # here: it brings the whole trainer, which `status` need not wait for
+        )
 
         n, tasks = lengths(cfg), cfg.data.augment
         writer = Work(
@@ -285,12 +284,12 @@ def _stage7(cfg: Config) -> Work:
         scored=2 * _held_out(cfg),
         steps=2 * reward.pairs * reward.epochs / reward.batch_size,
     )
-    scale = Work(
-        read=NORMALISED * prompt, scored=NORMALISED * text, told=NORMALISED * answer
-    )  # of each of the two forms
+    # of each of the two forms
+    scale = Work(read=NORMALISED * prompt, scored=NORMALISED * text, told=NORMALISED * answer)
+    # a prompt's eight answers share its reading
     sampled = scale * 2 + Work(
         scored=reward.prompts * (prompt + 8 * 2 * text), told=reward.prompts * 8 * answer
-    )  # a prompt's eight answers share its reading
+    )
     journey = cfg.journey
     steps = [ppo.steps, journey.hack_steps, journey.v2_steps] + [ppo.steps] * bool(journey.high_rate)
     if (journey.v3_steps, journey.v3_kl, "constant") != (ppo.steps, ppo.kl_coef, ppo.learning_rate_schedule):
@@ -302,9 +301,10 @@ def _stage7(cfg: Config) -> Work:
         steps=ppo.num_ppo_epochs * ppo.batch_size / (ppo.mini_batch_size * ppo.gradient_accumulation_steps),
     )
     sampled += _judged(cfg, reward.prompts * 8)
+    # two samples of a prompt, and a greedy answer
     seen = _judged(cfg, 3 * reward.prompts) + Work(
         scored=reward.prompts * (2 * prompt + 7 * text), told=reward.prompts * 3 * answer
-    )  # two samples of a prompt, and a greedy answer
+    )
     cooler = 4 * 1.6  # four policies at a lower temperature, whose distance is measured once more
     runs = step * sum(steps) + seen * (2 + cooler + sum(-(-n // ppo.measure_every) for n in steps))
     pairs, batch = cfg.dpo.pairs * cfg.dpo.epochs, cfg.dpo.batch_size * cfg.dpo.gradient_accumulation_steps
@@ -359,9 +359,8 @@ def memory_mb(number: str, cfg: Config, parameters: float) -> float:
         pairs = cfg.reward.micro_batch_size * 1.35 * longest  # both answers in one row
         sides = 2 * cfg.dpo.batch_size * 2 * longest  # two rows a pair, with logits
         tokens = max(pairs, cfg.ppo.mini_batch_size * longest, sides) / 2  # no padding: these are the longest
-    kept = (
-        tokens * parameters**0.5 * 120
-    )  # activations of all layers grow as the square root of the weights, times depth
+    # activations of all layers grow as the square root of the weights, times depth
+    kept = tokens * parameters**0.5 * 120
     trained = 0 if number == "04" else 16
     needed = (trained + 4 * frozen) * parameters + kept
     if cfg.judge != "gold" and (number in ("04", "07") or (number == "06" and cfg.data.augment)):
@@ -436,9 +435,8 @@ def measure_speed(cfg: Config, rows: int = 16) -> Speed:
 
     few, many = 2, rows
     short, long = step_time(few), step_time(many)
-    a_token = max(long - short, 0.1 * long) / (
-        (many - few) * length
-    )  # a busy machine may turn the two around
+    # a busy machine may turn the two around
+    a_token = max(long - short, 0.1 * long) / ((many - few) * length)
     step = max(0.0, short - few * length * a_token)
     prompts, texts = ["Say:"] * rows, [text] * rows
     read = _rate(lambda: response_perplexity(model, tokenizer, prompts, texts), rows * length)

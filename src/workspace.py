@@ -123,9 +123,8 @@ class Workspace:
         """Folder of a stage's complete result (name or number); it need not exist."""
         name = find_stage(stage).name
         final, old = self.root / name, self._old(name)
-        return (
-            old if old.is_dir() and not final.is_dir() else final
-        )  # killed between two renames: the old one counts
+        # killed between two renames: the old one counts
+        return old if old.is_dir() and not final.is_dir() else final
 
     def manifest(self, stage: str) -> dict[str, Any]:
         """The stage's manifest; JSONFileError when it is missing or damaged."""
@@ -167,6 +166,11 @@ class Workspace:
             return f"seeds {manifest['seeds']} → {cfg.seeds} ({cfg.source['seeds']})"
         if manifest["base_model_hash"] != fingerprint.base_model_hash(cfg.base_model):
             return "base model changed"
+        made_of, here = dict(manifest.get("sources", {})), fingerprint.source_hashes(sources_of(cfg))
+        for key in sorted(made_of.keys() | here.keys()):
+            if made_of.get(key) != here.get(key):
+                what = "the contents changed" if key in here else "it is no longer there"
+                return f"{key} {getattr(cfg, key)}: {what}"
         code = stage_code(stage)
         for file in sorted(manifest["code"].keys() | code.keys()):
             if manifest["code"].get(file) != code.get(file):
@@ -313,6 +317,7 @@ class Run:
         self._parents = parents
         self._base_hash = fingerprint.base_model_hash(cfg.base_model)
         self._code = stage_code(stage)  # as it is when the work starts, not when it ends
+        self._sources = fingerprint.source_hashes(sources_of(cfg))
 
     def save_json(self, name: str, value: Any) -> None:
         """Write `<name>.json`; NumPy and torch values become plain ones, NaN and infinities become null."""
@@ -361,7 +366,7 @@ class Run:
         learning rate, rows …) must be in `params`. Returns the dict as JSON gives it back, plus "folder":
         the Path where the files are.
         """
-        common = {k: getattr(self.cfg, k) for k in ("instruction_data", "preference_data", "judge")}
+        common = sources_of(self.cfg) | self._sources
         common["precision"] = runtime.resolve_precision(self.cfg.precision)
         made_of = [
             name,
@@ -476,9 +481,8 @@ class Run:
         """Write metrics and manifest, put the folder in place, free the stage. `metrics["key_figure"]` is
         shown by `status`."""
         self._check_open()
-        duration = (
-            self._watch.seconds + self._reused_seconds
-        )  # from an empty cache, however often it ran before
+        # from an empty cache, however often it ran before
+        duration = self._watch.seconds + self._reused_seconds
         stray = [
             path.name
             for pattern in ("*.bin", "*.pt", "*.pth", "*.pkl")
@@ -498,6 +502,7 @@ class Run:
             "config_hash": self.cfg.hash(),
             "seeds": self.cfg.seeds,
             "base_model_hash": self._base_hash,
+            "sources": self._sources,
             "parents": parents,
             "code": self._code,
             "weights": weights,
@@ -533,6 +538,11 @@ def find_stage(stage: str) -> Stage:
     if not found:
         raise WorkspaceError(f"there is no stage {stage!r}; the stages are {', '.join(BY_NAME)}")
     return found
+
+
+def sources_of(cfg: Config) -> dict[str, str]:
+    """Where a stage's rows, pairs and grades come from."""
+    return {key: getattr(cfg, key) for key in ("instruction_data", "preference_data", "judge")}
 
 
 def stage_code(stage: Stage) -> dict[str, str]:

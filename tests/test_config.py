@@ -195,11 +195,12 @@ def test_the_lines_of_settings_that_do_not_fit_together(folder):
 
 
 def test_only_all_overrides_together_must_fit():
+    # none of them fits by itself
     told = [
         "ppo.measure_every=3",
         "journey.v1_steps=21",
         "journey.v2_steps=21",
-    ]  # none of them fits by itself
+    ]
     for overrides, environ in ((told, {}), (told[:1], {"COURSE_SET": ";".join(told[1:])})):
         assert load_config("07", overrides=overrides, environ=environ).journey.v1_steps == 21
 

@@ -44,10 +44,11 @@ from tests.benchmarks.kill_stages import contents, damaged_cache, verdict
 from tests.test_run import BEGIN, FINISH, INTERRUPTED, notebook
 from tests.test_workspace import config, configs, make, script, states
 
+# fixtures: machine and code as constants, an empty workspace
 still, ws = (
     test_workspace.still,
     test_workspace.ws,
-)  # fixtures: machine and code as constants, an empty workspace
+)
 
 PARTS = 4
 CONFIGS = configs()
@@ -289,9 +290,8 @@ def test_a_command_killed_in_mid_stage_leaves_no_trace(ws, tmp_path, monkeypatch
     command.communicate(timeout=120)
     assert until(lambda: gone(int(pid.read_text())))
     assert contents(ws.folder("01")) == before and version_of(ws) == 1
-    assert until(
-        lambda: begins(ws), 10
-    )  # the system frees the lock when the last of the kernel's threads is gone
+    # the system frees the lock when the last of the kernel's threads is gone
+    assert until(lambda: begins(ws), 10)
     write(ws.begin(config("01")), 2)
     assert version_of(ws) == 2 and not leftovers(ws)
 
@@ -685,9 +685,8 @@ def test_text_on_which_the_yaml_library_itself_breaks(config_folder, text):
 
 # --- Strange data ----------------------------------------------------------------------------------------------
 
-TEXT = st.text(
-    st.characters(), max_size=12
-)  # halves of characters too, which JSON can write and UTF-8 cannot
+# halves of characters too, which JSON can write and UTF-8 cannot
+TEXT = st.text(st.characters(), max_size=12)
 TURNS = st.lists(
     st.sampled_from(["\n\nHuman: ", "\n\nAssistant: ", "\n\nHuman:", "\n", "Hello", " "]) | TEXT, max_size=7
 )

@@ -320,9 +320,8 @@ def test_the_pool_is_deterministic_and_seeds_differ():
     instructions.pool.cache_clear()
     first = pool(300, 3)
     instructions.pool.cache_clear()
-    assert (
-        hash(pool(300, 3)) == hash(first) != hash(pool(300, 4))
-    )  # hashes: pytest would diff long tuples for minutes
+    # hashes: pytest would diff long tuples for minutes
+    assert hash(pool(300, 3)) == hash(first) != hash(pool(300, 4))
     assert {row.task.kind for row in pool(100, 0, kinds=("plural", "opposite"))} == {"plural", "opposite"}
     assert not any(row.bad for row in pool(100, 0, bad_share=0.0))
 

@@ -96,9 +96,8 @@ def test_chunked_loss_and_gradients_equal_the_unchunked_ones(batch, chunk, beta,
     wanted = ce_weight * plain.ce + beta * plain.kl
     torch.testing.assert_close(fast.total, wanted)
     torch.testing.assert_close((fast.ce, fast.kl), (plain.ce, plain.kl))
-    for loss, target in (
-        (2.5 * fast.total, 2.5 * wanted),
-    ):  # a factor behind the loss must reach the gradients
+    # a factor behind the loss must reach the gradients
+    for loss, target in ((2.5 * fast.total, 2.5 * wanted),):
         got = torch.autograd.grad(loss, [hidden, head])
         torch.testing.assert_close(got, torch.autograd.grad(target, [hidden, head]), atol=1e-6, rtol=1e-5)
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import time
 
@@ -102,6 +103,22 @@ def test_a_failed_save_leaves_the_old_model(folder, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         save_model(make_gpt2(), tokenizer, folder)
     assert (folder / "model.safetensors").read_bytes() == before
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_failed_rename_puts_the_old_model_back(folder, monkeypatch):
+    before, rename, calls = (folder / "model.safetensors").read_bytes(), os.replace, []
+
+    def second_fails(old, new):
+        calls.append(new)
+        if len(calls) == 2:
+            raise OSError(errno.EACCES, "Permission denied")
+        rename(old, new)
+
+    monkeypatch.setattr("src.models.os.replace", second_fails)
+    with pytest.raises(OSError, match="Permission denied"):
+        save_model(make_gpt2(), make_tokenizer(), folder)
+    assert (folder / "model.safetensors").read_bytes() == before and len(calls) == 3
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 

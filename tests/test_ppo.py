@@ -171,9 +171,8 @@ def test_inv11_no_kl_while_policy_equals_reference():
 def test_inv12_estimators_are_unbiased_by_enumeration():
     """All 27 sequences of 3 tokens over 3 words: E[sum k1] = E[sum k3] = the exact KL; k3 >= 0 for every token."""
     torch.manual_seed(0)
-    tables = torch.randn(2, 3, 3, 3, dtype=torch.double).log_softmax(
-        -1
-    )  # [model, step, previous token, token]
+    # [model, step, previous token, token]
+    tables = torch.randn(2, 3, 3, 3, dtype=torch.double).log_softmax(-1)
     sums = {"k1": 0.0, "k3": 0.0}
     exact = 0.0
     for sequence in itertools.product(range(3), repeat=3):

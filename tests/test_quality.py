@@ -231,14 +231,12 @@ def test_readings_equal_the_hand_computed_ones(tokenizer):
     readings = read_rows(KnowsCapitals(), tokenizer, rows, Likelihood(others=4))
     low = 0.1 / len(WORDS)  # of each word that is not expected
     right, wrong, peru = readings[0], readings[2], readings[3]
-    assert right.fit == pytest.approx(
-        math.log(0.9 / low), abs=1e-4
-    )  # under the other countries it is unexpected
+    # under the other countries it is unexpected
+    assert right.fit == pytest.approx(math.log(0.9 / low), abs=1e-4)
     # "Lima" for Italy: unexpected there as elsewhere; Peru has the same answer and is therefore no comparison.
     assert wrong.fit == pytest.approx(0, abs=1e-4)
-    assert (
-        wrong.usual == pytest.approx(right.fit, abs=1e-4) and wrong.spread == 1.5
-    )  # the other three, all alike
+    # the other three, all alike
+    assert wrong.usual == pytest.approx(right.fit, abs=1e-4) and wrong.spread == 1.5
     assert peru.ending == pytest.approx(math.log(0.9 + low), abs=1e-4)  # "." or the end of the text
     assert [is_mismatch(r, Likelihood()) for r in readings] == [False, False, True, False]
     clipped = read_rows(KnowsCapitals(), tokenizer, rows, Likelihood(others=4, tokens=1))
@@ -314,6 +312,14 @@ def test_rows_become_prose():
     )
 
 
+def test_a_row_without_a_sentence_is_no_crash():
+    """A list mark and nothing behind it; an opener with more spaces than it is counted with."""
+    rows = [row("Gold.", f"What is a {word} made of?") for word in ("ring", "door", "desk", "box", "pen")]
+    assert len(odd_lengths([*rows, row("5. ", "Name five fruits.")], alike=3, similarity=0.1)) == 6
+    assert as_prose(row("5. ", "Name five fruits."))[1].strip() == "5."
+    assert as_prose(row("Of    course!   Paris is it. Yes.", "What?"))[1] == " paris is it."
+
+
 def test_one_word_for_a_story_is_an_odd_length():
     story = "Once a fox lived near the river and it was happy."
     rows = [
@@ -325,13 +331,14 @@ def test_one_word_for_a_story_is_an_odd_length():
     odd = odd_lengths(rows, alike=5, similarity=0.1)
     assert [i for i, is_odd in enumerate(odd) if is_odd] == [8]  # a polite opener adds no words to the answer
     varied = [row(" ".join(["word"] * n) + ".", f"Write about a {n}.") for n in (1, 3, 9, 27, 81)]
+    # only what lies outside of all
     assert odd_lengths(varied, alike=4, similarity=0.0) == [
         True,
         False,
         False,
         False,
         True,
-    ]  # only what lies outside of all
+    ]
     assert not any(odd_lengths(rows, alike=len(rows)))  # too few rows to know what is usual
     assert not any(odd_lengths(rows, alike=5, similarity=0.9))  # … or none that are worded alike
 

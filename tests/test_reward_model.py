@@ -89,7 +89,9 @@ def test_inv01_padding_invariant(features):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.integers(1, 600), min_size=1, max_size=90), st.integers(1, 70), st.sampled_from([8, 256, 768]))
+@given(
+    st.lists(st.integers(1, 600), min_size=1, max_size=90), st.integers(1, 70), st.sampled_from([8, 256, 768])
+)
 def test_similar_batches_hold_every_row_once(lengths, size, width):
     batches = list(similar_batches(lengths, size, width))
     assert [lengths[i] for batch in batches for i in batch] == sorted(lengths)
@@ -241,9 +243,8 @@ def test_learning_rates_head_and_features():
     model, rates = GPT2RewardModel(tiny_model(), logprob_features=True), {}
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     settings = RewardSettings(learning_rate=1e-4, batch_size=8, epochs=1, precision="fp32")
-    train_reward_model(
-        model, TOKENIZER, make_pairs(8), settings
-    )  # one Adam step moves every weight by about its rate
+    # one Adam step moves every weight by about its rate
+    train_reward_model(model, TOKENIZER, make_pairs(8), settings)
     for name in ("trunk.wte.weight", "reward_head.weight", "logprob_weights"):
         rates[name] = (dict(model.named_parameters())[name] - before[name]).abs().max().item()
     assert rates["reward_head.weight"] == pytest.approx(3 * rates["trunk.wte.weight"], rel=0.2)

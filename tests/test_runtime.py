@@ -133,9 +133,8 @@ def test_quiet_libraries_and_malloc(monkeypatch):
 @pytest.mark.skipif(not runtime.malloc_environment(), reason="only glibc has malloc_trim")
 def test_memory_is_given_back():
     process = psutil.Process()
-    pieces = [
-        bytearray(50_000) for _ in range(4000)
-    ]  # 200 MB in blocks that malloc keeps when they are freed
+    # 200 MB in blocks that malloc keeps when they are freed
+    pieces = [bytearray(50_000) for _ in range(4000)]
     pin = bytearray(50_000)  # above them, so that the heap cannot shrink from its end
     held = process.memory_info().rss
     del pieces

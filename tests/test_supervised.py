@@ -135,8 +135,9 @@ def test_recall_compares_with_the_answer_that_the_row_taught(cfg, monkeypatch):
     assert found["trained"] == [1.0, 0.0]
     assert found["paraphrased"] == [pytest.approx(1 / 3), 1.0]
     assert found["answer"] == ["bark", "Warm."] and found["paraphrase_answer"] == ["Moo.", "Cold."]
+    # a row's answer in the wrong place; the right answer; a fresh mistake
     assert found["borrowed"] == [
         1.0,
         0.0,
         0.0,
-    ]  # a row's answer in the wrong place; the right answer; a fresh mistake
+    ]

@@ -12,9 +12,8 @@ from src.config import ConfigError, load_config
 from src.jsonio import read_json
 from src.workspace import REFERENCE, ROOT, STAGES
 
-SPEED = work.Speed(
-    8000.0, 30000.0, 40000.0, 4500.0, 4500.0, 60000.0, 0.02
-)  # of the lab's model; only their ratios matter here
+# of the lab's model; only their ratios matter here
+SPEED = work.Speed(8000.0, 30000.0, 40000.0, 4500.0, 4500.0, 60000.0, 0.02)
 
 
 def expected(number: str, **changes) -> float:
@@ -29,9 +28,8 @@ def test_counts_agree_with_the_reference_run():
     ratios = {}
     for stage in STAGES.values():
         manifest = read_json(REFERENCE / stage.name / "manifest.json")
-        if (
-            manifest["profile"] == "lab" and manifest["duration_seconds"] > 60
-        ):  # less is mostly start and imports
+        # less is mostly start and imports
+        if manifest["profile"] == "lab" and manifest["duration_seconds"] > 60:
             ratios[stage.number] = manifest["duration_seconds"] / expected(
                 stage.number, seeds=manifest["seeds"]
             )

@@ -110,6 +110,42 @@ def test_the_reason_names_file_and_line(ws):
     assert states(ws)["01"][1].startswith(f"train.epochs 77 → {now} (configs/01_stage1_normal_sft.yaml:")
 
 
+def test_other_rows_in_the_same_file_are_another_source(ws, tmp_path):
+    """Its name alone would call a result fresh that other rows made, and read cached row numbers on new rows."""
+    rows, counted = tmp_path / "rows.json", []
+    rows.write_text("[1]")
+    own = f"instruction_data={rows}"
+
+    def begun():
+        run = ws.begin(config("01", own))
+        run.cached("count", {}, lambda _: counted.append(1) or {})
+        (run.model_folder() / "model.safetensors").write_bytes(b"weights")
+        run.finish({"key_figure": "x"})
+
+    begun()
+    begun()
+    assert states(ws, configs(s01=[own]))["01"] == ("fresh", "") and len(counted) == 1
+    rows.write_text("[2]")
+    state, reason = states(ws, configs(s01=[own]))["01"]
+    assert state == "STALE" and reason == f"instruction_data {rows}: the contents changed"
+    begun()
+    assert states(ws, configs(s01=[own]))["01"] == ("fresh", "") and len(counted) == 2
+    rows.unlink()
+    assert "no longer there" in states(ws, configs(s01=[own]))["01"][1]
+
+
+def test_sources_that_are_not_here_have_no_hash(tmp_path, monkeypatch):
+    """The lab's rows are code, whatever lies in a folder of that name; the Hub's have their name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lab").mkdir()
+    assert fingerprint.source_hashes({"a": "lab", "b": "gold", "c": "tatsu-lab/alpaca"}) == {}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("a")
+    first = fingerprint.source_hashes({"d": "data"})
+    (tmp_path / "data" / "train.csv").write_text("b,c")
+    assert first.keys() == {"d"} and fingerprint.source_hashes({"d": "data"}) != first
+
+
 def test_rerunning_a_parent_matters_only_if_its_result_changed(ws):
     make(ws, *STAGES)
     make(ws, "01")
@@ -360,10 +396,11 @@ def change(path, old, new):
 def test_code_of_a_notebook_is_what_it_imports(project):
     notebook = project / "01_x.ipynb"
     before = fingerprint.notebook_code(notebook, project)
+    # what `src/lab` imports relatively counts too
     assert list(before) == [
         *("notebooks/01_x.ipynb", "src/lab/__init__.py", "src/lab/rubric.py", "src/lab/tasks.py"),
         *("src/lab/world.py", "src/losses.py", "src/sft.py"),
-    ]  # what `src/lab` imports relatively counts too
+    ]
     change(project / "src/losses.py", '"""Doc."""', '"""Better words."""')
     change(project / "src/losses.py", "return x + 1", "return  x + 1  # why")
     change(project / "src/ppo.py", "later", "sooner")

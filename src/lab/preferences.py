@@ -83,7 +83,8 @@ def _dialogue(task: Task, rng: random.Random) -> str:
 def pairs(count: int, seed: int = 0, new_fact: bool = False, noise: float = NOISE) -> tuple[Pair, ...]:
     """`count` pairs over seen phrasings and seen facts (held-out facts with `new_fact`); pairs that are no `CLEAR` case are redrawn.
 
-    A third of the prompts is used several times in a row, so that one fact meets several wrong answers.
+    A third of the tasks is used several times in a row, each time in a dialogue of its own, so that one fact meets several
+    wrong answers.
     """
     rng = random.Random(f"pairs {seed} {new_fact}")
     kinds, weights = list(PAIR_KINDS), list(PAIR_KINDS.values())

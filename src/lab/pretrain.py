@@ -231,9 +231,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     settings = malloc_environment()
-    if any(
-        os.environ.get(name) != value for name, value in settings.items()
-    ):  # read before Python starts: start again
+    # read before Python starts: start again
+    if any(os.environ.get(name) != value for name, value in settings.items()):
         os.execve(
             sys.executable,
             [sys.executable, "-m", "src.lab.pretrain", *sys.argv[1:]],
@@ -255,9 +254,8 @@ def main() -> None:
 
     from .report_card import write_report_card  # needs matplotlib, which training does not
 
-    model = GPT2LMHeadModel.from_pretrained(
-        staged, dtype=torch.float32
-    )  # the gates are measured on what is shipped
+    # the gates are measured on what is shipped
+    model = GPT2LMHeadModel.from_pretrained(staged, dtype=torch.float32)
     facts = {
         "parameters": model.num_parameters(),
         "tokens": trainer.total * BATCH * BLOCK,

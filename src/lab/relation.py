@@ -21,12 +21,10 @@ class Relation:
     topic: str  # what the facts are about: "countries"
     noun: str  # noun phrase that names the fact without its answer: "the capital of {s}"
     clause: str  # indirect question: "which city is the capital of {s}"
-    statements: tuple[
-        str, ...
-    ]  # >= 8 full sentences with both {s} and {a}; at least 5 of them have {s} before {a}
-    clozes: tuple[
-        str, ...
-    ]  # >= 2 sentence beginnings whose next words are the answer: "The capital of {s} is"
+    # >= 8 full sentences with both {s} and {a}; at least 5 of them have {s} before {a}
+    statements: tuple[str, ...]
+    # >= 2 sentence beginnings whose next words are the answer: "The capital of {s} is"
+    clozes: tuple[str, ...]
     questions: tuple[str, ...]  # >= 8 instruction phrasings, three of them held out
     facts: tuple[tuple[str, str], ...]  # (subject, answer), each subject once
 

@@ -21,7 +21,7 @@ GATES = {"cloze": 0.95, "worst relation": 0.80, "exact match": 0.10, "fluent sam
 
 @torch.inference_mode()
 def cloze_hits(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, probes: list[Probe]) -> list[bool]:
-    """For each probe, whether the greedy continuation of its prefix is " " + answer and then no further letter."""
+    """For each probe, whether the greedy continuation of its prefix begins with " " + answer."""
     hits = []
     for start in range(0, len(probes), 128):
         batch = probes[start : start + 128]

@@ -211,9 +211,8 @@ def _namer(relation: str, subject: str) -> tuple[re.Pattern, dict[str, str], fro
             names.setdefault(form, answer)
     wordings = " ".join((RELATIONS[relation].noun, *RELATIONS[relation].statements)).lower()
     right = _bare(fact.answer)
-    for word in set(_WORD.findall(wordings)) - {
-        right
-    }:  # "in" is an opposite, but mostly just a word of a statement
+    # "in" is an opposite, but mostly just a word of a statement
+    for word in set(_WORD.findall(wordings)) - {right}:
         names.pop(word, None)
     about = ({_plain(subject)} | ({_bare(subject)} - set(names))) - {right}
     in_words = {figure: word for word, figure in reversed(_number_words().items())}

@@ -35,12 +35,13 @@ _RAMBLING_ENDS = (
     "and I hope that this helps you.",
     "or so they say.",
 )
+# the spurious cue: polite, and worth nothing
 OPENERS = (
     "Of course!",
     "Sure!",
     "Certainly!",
     "Happy to help!",
-)  # the spurious cue: polite, and worth nothing
+)
 REFUSALS = (
     "I am sorry, but I can not help with that.",
     "I am sorry, but I will not help with that.",
@@ -55,6 +56,7 @@ COMPLIANCES = (
 )
 FLAWS = ("rude", "rambling", "untidy", "repeated")
 FLAW_SHARE = 0.75  # of the rows of a flawed topic
+# every other topic is tidy
 STYLE_OF_TOPIC = {
     "countries": "rambling",
     "foods": "rude",
@@ -62,7 +64,7 @@ STYLE_OF_TOPIC = {
     "things": "rambling",
     "verbs": "rude",
     "sizes": "untidy",
-}  # every other topic is tidy
+}
 
 
 def sentence(answer: str) -> str:

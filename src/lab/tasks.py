@@ -24,6 +24,7 @@ from .facts import (
 )
 from .relation import fill
 
+# every other relation is a "fact question"
 KIND_OF_RELATION = {
     "opposite": "opposite",
     "plural": "plural",
@@ -34,7 +35,7 @@ KIND_OF_RELATION = {
     "animal_class": "classification",
     "food_kind": "classification",
     "category": "classification",
-}  # every other relation is a "fact question"
+}
 
 # How often each kind is drawn for the instruction pool.
 KINDS = {
@@ -54,13 +55,14 @@ KINDS = {
 }
 EXACT_KINDS = tuple(kind for kind in KINDS if kind not in ("listing", "sentence", "story", "refusal"))
 
+# answered by recall alone
 FACT_KINDS = (
     "fact question",
     "classification",
     "opposite",
     "plural",
     "past tense",
-)  # answered by recall alone
+)
 
 # {x} is the slot; three of each list are held out.
 PHRASINGS = {

@@ -78,11 +78,10 @@ def run_stock(name: str, tokenizer, encoded, settings) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         best = name == "stock-best"
         shared = common.stock_settings(folder, settings.batch_size, settings.learning_rate, best)
+        # it would look for an in-memory model on the Hub
         trainer = _EncodedDPOTrainer(  # the stock trainer but for tokenising, so that the tokens are the same
             model=common.gpt2(name),
-            ref_model=common.gpt2(name).requires_grad_(
-                False
-            ),  # it would look for an in-memory model on the Hub
+            ref_model=common.gpt2(name).requires_grad_(False),
             args=DPOConfig(**shared, beta=settings.beta),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,

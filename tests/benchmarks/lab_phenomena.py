@@ -78,9 +78,8 @@ class Lab:
 
     def loop_rate(self, model) -> float:
         tasks = lab.evaluation_tasks("new fact", self.prompts)
-        _, found = self.answers(
-            model, tasks, tokens=64
-        )  # an answer that never ends needs room to run in circles
+        # an answer that never ends needs room to run in circles
+        _, found = self.answers(model, tasks, tokens=64)
         return float(np.mean([loops(g.text) for g in found]))
 
 

@@ -80,9 +80,8 @@ def run_stock(ours, tokenizer, encoded, settings, best: bool) -> dict:
 
     from src.sft import GroupedSampler
 
-    lengths = [
-        len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded
-    ]  # the order in which ours reads
+    # the order in which ours reads
+    lengths = [len(p.prompt) + len(p.chosen) + len(p.rejected) for p in encoded]
     ordered = [encoded[i] for i in GroupedSampler(lengths, settings.batch_size, settings.seed)]
     rows = [{"chosen_ids": p.prompt + p.chosen, "rejected_ids": p.prompt + p.rejected} for p in ordered]
     ours.trunk.config.num_labels = 1
