@@ -41,11 +41,13 @@ def process_count(wanted: int, threads: int = 0) -> int:
 
 
 def free_bytes(group: Path = Path("/sys/fs/cgroup")) -> float:
-    """Memory that is free on this machine, or in this container if that has less."""
+    """Memory that is free on this machine, or in this container if that has less. What only keeps files that were read counts
+    as free: the system drops it when somebody needs the room."""
     free = psutil.virtual_memory().available
     try:
-        limit, used = ((group / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-        return min(free, int(limit) - int(used))
+        limit, used, parts = ((group / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
+        cached = dict(line.split() for line in parts.splitlines()).get("inactive_file", 0)
+        return min(free, int(limit) - int(used) + int(cached))
     except (OSError, ValueError):  # no such files, or "max": no limit
         return free
 

@@ -203,14 +203,13 @@ def run(extra):
     code = call("-m", "src.run", "all", *extra)
     if code:
         return code
-    made = "executed notebooks, checkpoints and figures"
-    if os.path.exists(os.path.join(ROOT, "src", "report.py")):
-        code = call("-m", "src.run", "report", *profile_of(extra))
-        made = "executed notebooks, checkpoints, figures and the report"
+    code = call("-m", "src.run", "report", *profile_of(extra))
     if not code:
         outputs = os.environ.get("COURSE_OUTPUTS") or "outputs"
         profile = (profile_of(extra) or ["", os.environ.get("COURSE_PROFILE") or "lab"])[1]
-        say(f"done: {made} are in {os.path.join(ROOT, outputs, profile)}")
+        say(
+            f"done: executed notebooks, checkpoints, figures and the report are in {os.path.join(ROOT, outputs, profile)}"
+        )
         say(
             f"next: open one in Jupyter with  {os.path.relpath(python_in(VENV), ROOT)} -m jupyter lab notebooks"
         )

@@ -5,6 +5,7 @@ process is left with one of them when the others have finished.
 """
 
 import os
+import signal
 
 from src.runtime import thread_count
 
@@ -13,10 +14,13 @@ LONGEST = ("test_notebooks.py", "test_benchmarks.py", "test_sharded.py", "test_l
 
 
 def pytest_configure() -> None:
-    """In a worker: its share of the cores, for torch here and in the programs that its tests start."""
+    """In a worker: its share of the cores, for torch here and in the programs that its tests start. Everywhere: Ctrl-C."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         os.environ["OMP_NUM_THREADS"] = str(max(1, thread_count() // workers))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # what a shell starts in the background hears no Ctrl-C, and hands that on to the programs that tests interrupt
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list) -> None:

@@ -260,7 +260,10 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("max\n")
     assert free_bytes(tmp_path) == 50e9
     (tmp_path / "memory.max").write_text("4000000000\n")
+    (tmp_path / "memory.stat").write_text("anon 600000000\nfile 400000000\n")
     assert free_bytes(tmp_path) == 3e9
+    (tmp_path / "memory.stat").write_text("anon 600000000\ninactive_file 300000000\n")
+    assert free_bytes(tmp_path) == 3.3e9  # files that were read are dropped for whoever needs the room
 
 
 def test_how_many_processes(monkeypatch):

@@ -40,11 +40,10 @@ def test_from_nothing_to_done_then_quick_then_changed(project):
     first = start(project, "run", "--set", "seeds=2")
     assert first.returncode == 0, first.stdout + first.stderr
     assert "making a virtual environment" in first.stdout and "installing the packages" in first.stdout
-    assert "src.run all --set seeds=2" in first.stdout and "the report" not in first.stdout
+    assert "src.run all --set seeds=2" in first.stdout and "src.run report\n" in first.stdout
     assert f"are in {project / 'outputs' / 'lab'}" in first.stdout
     again = start(project, "run", "fail")
     assert again.returncode == 5 and "making" not in again.stdout and "installing" not in again.stdout
-    (project / "src" / "report.py").touch()
     reported = start(project, "run", "--profile", "gpt2")
     assert "src.run report --profile gpt2" in reported.stdout
     assert str(project / "outputs" / "gpt2") in reported.stdout

@@ -49,7 +49,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(workspace, "stage_code", lambda stage: {})
     monkeypatch.setattr(runtime, "measure_machine", lambda *a, **k: MACHINE)
     monkeypatch.setattr(
-        work, "measure_speed", lambda cfg: work.Speed(1000.0, 3000.0, 3000.0, 500.0, 6000.0, 0.1)
+        work, "measure_speed", lambda cfg: work.Speed(1000.0, 3000.0, 3000.0, 500.0, 400.0, 6000.0, 0.1)
     )
     for name in [key for key in os.environ if key.startswith("COURSE_")]:
         monkeypatch.delenv(name)
