@@ -53,7 +53,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     settings = DPOSettings(
         beta=cfg.dpo.beta,
         learning_rate=cfg.dpo.learning_rate,
-        batch_size=cfg.dpo.batch_size,
+        batch_size=cfg.dpo.batch_size * cfg.dpo.gradient_accumulation_steps,
         max_length=cfg.reward.max_length,
     )
     encoded, _ = encode_pairs(tokenizer, pairs, settings.max_length)

@@ -55,6 +55,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     settings = RewardSettings(
         learning_rate=cfg.reward.learning_rate,
         batch_size=cfg.reward.batch_size,
+        micro_batch_size=cfg.reward.micro_batch_size,
         max_length=cfg.reward.max_length,
         head_lr_multiplier=1.0,
         adam_eps=1e-8,
