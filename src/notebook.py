@@ -35,8 +35,8 @@ def open_stage(stage: str) -> tuple[Config, Run]:
     show_expected_cost(cfg, run)
     if cfg.instruction_data != "lab":
         say(
-            "*Every evaluation of a single model grades with the lab's rubric, which knows none of these rows: where a table or "
-            f"figure says* judge *and not* {cfg.judge}*, do not read it. Read exact match, loops, facts and prose.*"
+            "Every evaluation of a single model grades with the lab's rubric, which knows none of these rows: where a table or "
+            f"figure says *judge* and means no answer of `{cfg.judge}`, do not read it. Read exact match, loops, facts and prose."
         )
     return cfg, run
 
