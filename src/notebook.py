@@ -35,8 +35,9 @@ def open_stage(stage: str) -> tuple[Config, Run]:
     show_expected_cost(cfg, run)
     if cfg.instruction_data != "lab":
         say(
-            "Every evaluation of a single model grades with the lab's rubric, which knows none of these rows: where a table or "
-            f"figure says *judge* and means no answer of `{cfg.judge}`, do not read it. Read exact match, loops, facts and prose."
+            "Every evaluation of a single model grades with the lab's rubric, which knows none of these rows: its columns "
+            f"named *judge* mean nothing here. (Rankings and policies, in 04 and 07, are graded by `{cfg.judge}`.) Read exact match, "
+            "loops, facts and prose."
         )
     return cfg, run
 
