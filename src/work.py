@@ -250,9 +250,7 @@ def _stage6(cfg: Config) -> Work:
     written = Work()
     if cfg.data.augment:
         # here: it brings the whole trainer, which `status` need not wait for
-        from src.augment import (
-            WRITER_EPOCHS,
-        )
+        from src.augment import WRITER_EPOCHS
 
         n, tasks = lengths(cfg), cfg.data.augment
         writer = Work(
