@@ -1,6 +1,6 @@
 """Why fine-tuning did what it did: gradients, weights and distributions, each held against a control.
 
-Notebook 05 leans on all of it; notebooks 06 and 07 use the drift and the KL from the base. Four questions:
+Notebook 05 leans on all of it. Four questions:
 - do different templates pull the weights apart? gradient cosines (Yu et al. 2020, "Gradient Surgery"),
   against the same comparison within one template;
 - where did the weights move? relative drift by layer;
@@ -106,10 +106,10 @@ def sketcher(length: int, seed: int = 0) -> Callable[[torch.Tensor], torch.Tenso
 class Interference:
     """Mean gradient cosines with 95 % intervals over blocks of rows; see `template_interference`.
 
-    `difference` is across_templates - control: "lower" means that templates interfere beyond what different
-    rows do by themselves. `corrected` = across_templates / control removes the noise of finite blocks: 1 =
-    the templates pull in one direction, nan = the control is not clearly above 0. `matrix[i, j]` is the mean
-    cosine of templates i and j on different rows.
+    `difference` is across_templates - control: "lower" means that a step on one template helps another less than its
+    own (dilution); interference is `across_templates` below 0, where it harms. `corrected` = across_templates /
+    control removes the noise of finite blocks: 1 = the templates pull in one direction, nan = the control is not
+    clearly above 0. `matrix[i, j]` is the mean cosine of templates i and j on different rows.
     """
 
     control: Interval
@@ -141,6 +141,7 @@ def template_interference(
       The first two differ in nothing but the template, so their difference is what templates do. Intervals
       resample blocks (pairs of a block with itself left out). Gradients of over a million weights are
       compared by a sketch.
+    Raises ValueError for fewer than 2 templates or 3 blocks, or too few rows for the blocks.
     """
     if len(templates) < 2 or blocks < 3:
         raise ValueError(f"need at least 2 templates and 3 blocks, got {len(templates)} and {blocks}")
@@ -216,6 +217,7 @@ def weight_drift(model, base) -> dict[str, dict[str, float]]:
     """How far each layer moved: `relative` = ||W - W_base|| / ||W_base||, `absolute` = ||W - W_base||.
 
     Norms are L2 over all weights of a layer (see `layer_of`); the last row, "all", is the whole model.
+    Raises ValueError for models whose weights have other names or shapes.
     """
     sums: dict[str, np.ndarray] = {}
     for name, weight, origin in _paired_parameters(model, base):
@@ -234,7 +236,10 @@ def weight_drift(model, base) -> dict[str, dict[str, float]]:
 
 
 def weight_updates(model, base) -> dict[str, torch.Tensor]:
-    """`W - W_base` of every matrix inside the blocks, by parameter name: what `effective_rank` looks at."""
+    """`W - W_base` of every matrix inside the blocks, by parameter name: what `effective_rank` looks at.
+
+    Raises ValueError for models whose weights have other names or shapes.
+    """
     return {
         name: weight - origin
         for name, weight, origin in _paired_parameters(model, base)
@@ -297,6 +302,7 @@ def kl_from_base(
 
     A text is a string (all tokens but the first count) or a (prompt, response) pair (the response and its EOS
     count). Nothing is sampled: the sum over the vocabulary is exact at each position.
+    Raises ValueError without texts, and for one of fewer than two tokens.
     """
     if not texts:
         raise ValueError("texts is empty: there is nothing to compare the models on")

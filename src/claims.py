@@ -36,7 +36,7 @@ class Claim:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    Claim("loss_smooth", "01", "Loss decreases smoothly", "rank correlation of step and smoothed loss", False, -0.8),
+    Claim("loss_smooth", "01", "Loss decreases smoothly", "rank correlation of step and smoothed loss (−1: it falls at every step, 0: no trend)", False, -0.8),
     Claim("overfits", "01", "The model overfits to specific phrasings",
           "answers as the row taught: to the trained prompts minus to rewordings of them"),
     Claim("no_paraphrase", "01", "No generalisation to paraphrased questions",
@@ -119,7 +119,7 @@ def _row(claim: Claim, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _signed(number: float | None) -> str:
-    return "–" if number is None or math.isnan(number) else f"{number:+.3f}"
+    return "–" if number is None or math.isnan(number) else f"{round(number, 3) + 0.0:+.3f}"  # no "-0.000"
 
 
 def ledger(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Typed stage configurations: one YAML file per notebook, both profiles side by side, no silent mistakes.
 
-Every notebook starts with `cfg = load_config("06")`. The values come from `configs/common.yaml` and the
+`load_config("06")` is what `open_stage` of every notebook begins with. The values come from `configs/common.yaml` and the
 notebook's own file (which may restate a common key, and then wins), then from the environment
 (`COURSE_SET="train.epochs=1;data.rows=20"`), then from `--set train.epochs=1`. A value is written once for
 both profiles or as `{lab: 3.0e-4, gpt2: 2.0e-5}`.
@@ -147,7 +147,10 @@ _ONE_OF = "one of", lambda value, allowed: value in allowed
 _MULTIPLE = "a multiple of", lambda value, *factors: value % math.prod(factors) == 0
 _AT_MOST = "at most", lambda value, limit: value <= limit
 TOGETHER = {  # stage → (key, what it must be, the keys that this is about)
-    "06": [("ablation.source_beta", _ONE_OF, "ablation.betas")],
+    "06": [
+        ("ablation.source_beta", _ONE_OF, "ablation.betas"),
+        ("filter.min_words", _AT_MOST, "filter.max_words"),
+    ],
     "07": [
         ("ppo.batch_size", _MULTIPLE, "ppo.mini_batch_size", "ppo.gradient_accumulation_steps"),
         ("ppo.batch_size", _MULTIPLE, "ppo.responses_per_prompt"),

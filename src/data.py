@@ -8,24 +8,22 @@ skipped, counted and said.
 """
 
 import hashlib
-import math
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from src import lab
+from src.duplicates import similar_instructions
 from src.files import DataError, load_table, read_file
+from src.fingerprint import local_path
 from src.lab.corpus import training_paragraphs
-from src.models import ROOT
 from src.templates import (
     SINGLE,
     build_prompt,
@@ -142,17 +140,9 @@ def narrow_rows(dataset: Dataset, count: int) -> Dataset:
         raise DataError(
             f"{count} narrow rows asked for, but there are {len(dataset)} rows: ask for 1 to that many."
         )
-    bags = [set(re.findall(r"\w+", row["instruction"].lower())) for row in dataset]
-    seen = Counter(word for bag in bags for word in bag)
-    column = {word: number for number, word in enumerate(seen)}
-    vectors = np.zeros((len(bags), max(1, len(column))), dtype=np.float32)
-    for row, bag in zip(vectors, bags, strict=True):
-        for word in bag:
-            row[column[word]] = math.log(len(bags) / seen[word])
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    alike = vectors @ vectors.T
-    densest = np.partition(alike, -count, axis=1)[:, -count:].sum(1).argmax()
-    return dataset.select(np.argsort(-alike[densest], kind="stable")[:count].tolist())
+    likeness, others = similar_instructions(dataset.to_list(), count - 1)
+    densest = int(likeness.sum(1).argmax())
+    return dataset.select([densest, *others[densest].tolist()])
 
 
 def examples(dataset: Dataset, templates: Sequence[str], seed: int = 0) -> list[tuple[str, str]]:
@@ -304,7 +294,7 @@ def general_prose(count: int, seed: int = 0) -> list[str]:
 
     Both profiles use them; they are simple, but English for GPT-2 too.
     """
-    return lab.held_out_prose(count, seed)
+    return list(lab.held_out_prose(count, seed))
 
 
 def anchor_prose(count: int, seed: int = 0) -> list[str]:
@@ -323,8 +313,8 @@ def anchor_prose(count: int, seed: int = 0) -> list[str]:
 def load_questions(path: str) -> list[str]:
     """Open questions without reference answers, for a judge: MT-Bench's `turns` (the first of them), or a `question`,
     `prompt` or `instruction`, one a row of any readable file. Raises DataError that names file and row."""
-    file = next((p for p in (Path(path).expanduser(), ROOT / path) if p.is_file()), None)
-    if file is None:
+    file = local_path(path)
+    if file is None or not file.is_file():
         raise DataError(f"No file {path!r} with questions. Give a path, or write `none`.")
     questions = []
     for number, row in enumerate(read_file(file), start=1):

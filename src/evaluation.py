@@ -155,10 +155,11 @@ def interval(
 
 
 def same_seeds(found: Sequence[Any], count: int) -> list[Any]:
-    """Results for `count` seeds; one result without seeds (the base) stands for all. ValueError if there are too few."""
-    if len(found) not in (1, count) and len(found) < count:
+    """The results of the first `count` seeds. ValueError if there are fewer: one training, counted several times, would pass
+    for as many."""
+    if len(found) < count:
         raise ValueError(f"an earlier stage has {len(found)} seeds, this one {count}: run it with as many")
-    return list(found) * count if len(found) == 1 else list(found[:count])
+    return list(found[:count])
 
 
 def difference(

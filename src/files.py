@@ -21,7 +21,8 @@ import pyarrow
 import pyarrow.parquet
 from datasets import load_dataset
 
-from src.models import ROOT, hub_problem
+from src.fingerprint import local_path
+from src.models import hub_problem
 
 _BEYOND_PYTHON = (ValueError, RecursionError)  # numbers of thousands of digits, brackets within brackets
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -45,7 +46,7 @@ def load_table(
     `source` is a file, a folder laid out like a Hub dataset (files whose names begin with the split), or a Hub name;
     `part` is the subfolder to read where there is one (`data_dir` on the Hub). Raises DataError.
     """
-    path = next((p for p in (Path(source).expanduser(), ROOT / source) if p.exists()), None)
+    path = local_path(source)
     if path is None:
         return check(_from_hub(source, split, part), columns, source, max_characters), source, True
     files, own_split = ([path], False) if path.is_file() else _folder_files(path, split, part)

@@ -64,6 +64,13 @@ def folder_hashes(folder: Path, patterns: Iterable[str] = ("*.safetensors",)) ->
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
+def local_path(name: str) -> Path | None:
+    """The file or folder of that name, if there is one: absolute, with `~`, or below the project's root. The working directory
+    does not count: a notebook's is another one than that of `status`."""
+    path = ROOT / Path(name).expanduser()
+    return path if path.exists() else None
+
+
 def base_model_source(name: str) -> Path | str:
     """Where a model is: a folder (relative ones start at the project's root), `models/<repository>` if a Hub model was
     downloaded there (`openai-community/gpt2` → `models/gpt2`), or else `name` as it is: one on the Hub, or nowhere."""
@@ -95,10 +102,9 @@ def source_hashes(sources: dict[str, str]) -> dict[str, str]:
     for key, source in sources.items():
         if source in GENERATED:
             continue
-        here = (Path(source).expanduser(), ROOT / source, base_model_source(source))
-        path = next((p for p in here if isinstance(p, Path) and p.exists()), None)
+        path = local_path(source) or base_model_source(source)
         try:
-            if path is not None:
+            if isinstance(path, Path):
                 found[key] = (
                     file_sha256(path)[:16] if path.is_file() else json_hash(folder_hashes(path, ("*",)))
                 )

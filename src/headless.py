@@ -249,10 +249,10 @@ class Progress:
         """Show where the notebook is, with the newest line that its code gave to `runtime.progress`."""
         with file.open("rb") as lines:
             lines.seek(self._read)
-            new = lines.read().rpartition(b"\n")[0]
-        if new:
+            new, complete, _ = lines.read().rpartition(b"\n")
+        if complete:  # a line may be empty: the work that it spoke of is done
             self._read += len(new) + 1
-            self._text = new.splitlines()[-1].decode("utf-8", errors="replace")
+            self._text = new.split(b"\n")[-1].decode("utf-8", errors="replace")
         now = self._watch.seconds
         if not self._cells or not (self._terminal or now - self._shown >= 10):
             return

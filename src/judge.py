@@ -356,6 +356,7 @@ def bradley_terry(wins: np.ndarray, *, prior: float = 0.5, tolerance: float = 1e
     p_i = [sum_j w_ij p_j / (p_i + p_j)] / [sum_j w_ji / (p_i + p_j)]. Its fixed point is that of the older MM
     iteration (Hunter 2004), which takes far longer when models are far apart. `prior` virtual wins are added
     in both directions of every pair: a model that never (or always) won keeps a finite strength.
+    Raises ValueError for wins that are no square matrix, a model without a win at prior 0, or no convergence.
     """
     wins = np.asarray(wins, dtype=float)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2] or not np.isfinite(wins).all() or (wins < 0).any():
@@ -399,6 +400,7 @@ def rank(scores: Mapping[str, Sequence], *, n: int = 1000, seed: int = 0) -> lis
     comparisons won against the other models. With a handful of seeds the intervals of places and strengths
     are too narrow; those of scores and win rates are corrected (`hierarchical_interval`), and so is
     `paired_difference`, which gives the verdict on two models.
+    Raises ValueError for fewer than two models or prompts, or unequal numbers of them.
     """
     names, tensor = list(scores), _tensor(scores)
     _, seeds, prompts = tensor.shape
@@ -447,6 +449,7 @@ def agreement(scores_a, scores_b, *, n: int = 2000, seed: int = 0) -> Agreement:
 
     Shape (prompts, models): the models' responses are compared within each prompt, as a reader would. Shape
     (responses,): every response is compared with every other, and responses are resampled.
+    Raises ValueError for grades of unequal shape, too few of them, or one that is not finite.
     """
     a, b = np.asarray(scores_a, dtype=float), np.asarray(scores_b, dtype=float)
     if a.shape != b.shape or a.ndim not in (1, 2) or min(a.shape) < 2:

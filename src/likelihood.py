@@ -15,19 +15,18 @@ with the data. That works as long as most rows of every kind are good.
 import math
 import random
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from src.duplicates import similar_instructions
 from src.losses import token_logprobs
 from src.metrics import polite_opener
 from src.runtime import autocast
 
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
-_WORD = re.compile(r"\w+")
 _LIST_MARK = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s+")
 
 
@@ -132,29 +131,6 @@ def is_cut_off(output: str, reading: Reading, settings: Likelihood) -> bool:
         and first_sentence(text).lower() == text.lower()
         and reading.ending < settings.max_ending
     )
-
-
-def similar_instructions(rows: Sequence[Mapping[str, str]], count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of the `count` others with the most similar instruction, best first: (similarity, row number), [rows, count] each.
-
-    Similarity is the cosine of tf-idf, tf 0 or 1: 0 no word in common, 1 the same words.
-    """
-    bags = [sorted(set(_WORD.findall(row["instruction"].lower()))) for row in rows]
-    found_in = Counter(word for bag in bags for word in bag)
-    place = {word: i for i, word in enumerate(found_in)}
-    cells = torch.tensor([(i, place[word]) for i, bag in enumerate(bags) for word in bag]).T
-    weights = torch.tensor([math.log((len(rows) + 1) / found_in[word]) for bag in bags for word in bag])
-    norms = torch.zeros(len(rows)).index_add_(0, cells[0], weights**2).sqrt()
-    matrix = torch.sparse_coo_tensor(
-        cells, weights / norms[cells[0]], (len(rows), len(place)), check_invariants=True
-    ).coalesce()
-    found = []
-    for start in range(0, len(rows), 256):
-        part = torch.arange(start, min(start + 256, len(rows)))
-        likeness = torch.sparse.mm(matrix, matrix.index_select(0, part).to_dense().T).T.contiguous()
-        likeness[torch.arange(len(part)), part] = -1.0  # not itself
-        found.append(likeness.topk(min(count, len(rows) - 1)))
-    return torch.cat([top.values for top in found]), torch.cat([top.indices for top in found])
 
 
 def odd_lengths(

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE = -100
+from src.templates import IGNORE
 
 
 class SFTLoss(NamedTuple):

@@ -13,7 +13,7 @@ Bootstrap"); crossed seeds x prompts resampling after Owen 2007 ("The pigeonhole
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -66,7 +66,10 @@ class Difference:
     verdict: str
 
     def __str__(self) -> str:
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}], {self.verdict}"
+        value, low, high = (
+            round(number, 3) + 0.0 for number in (self.value, self.low, self.high)
+        )  # no "-0.000"
+        return f"{value:+.3f} [{low:+.3f}, {high:+.3f}], {self.verdict}"
 
 
 def t_quantile(freedom: int) -> float:
@@ -110,6 +113,7 @@ def bootstrap_interval(
 
     `statistic(array, axis=…)` must reduce the items axis and leave one number (np.mean, np.median, …).
     `bounds` clips the interval to the range that is possible, for example (0, 1).
+    Raises ValueError for fewer than two values, or one that is not finite.
     """
     values = _finite(values, "values")
     items = len(values)
@@ -131,6 +135,7 @@ def hierarchical_interval(matrix, n: int = 2000, seed: int = 0, bounds: tuple | 
     all of them. With one seed (or a 1-D input) only prompts are resampled, and the interval says nothing
     about seeds. With S seeds their deviations are first stretched by sqrt(S / (S - 1)) * t_{S-1} / 1.96,
     without which three to five seeds would give intervals that cover far less than 95 %.
+    Raises ValueError for fewer than two prompts, or a value that is not finite.
     """
     matrix = np.atleast_2d(_finite(matrix, "matrix"))
     seeds, prompts = matrix.shape
@@ -153,6 +158,7 @@ def paired_difference(a, b, n: int = 2000, seed: int = 0) -> Difference:
     The same prompts in the same order: the difference is taken prompt by prompt (and seed by seed), which
     removes what hard and easy prompts do to both. A model without seeds, shape (prompts,), is held against
     every seed.
+    Raises ValueError for other prompts or seeds, fewer than two prompts, or a value that is not finite.
     """
     a, b = _finite(a, "a"), _finite(b, "b")
     if a.shape[-1] != b.shape[-1] or (a.shape != b.shape and a.ndim == b.ndim):
@@ -162,6 +168,25 @@ def paired_difference(a, b, n: int = 2000, seed: int = 0) -> Difference:
     found = hierarchical_interval(a - b, n=n, seed=seed)
     verdict = "higher" if found.low > 0 else "lower" if found.high < 0 else "not distinguishable"
     return Difference(found.value, found.low, found.high, verdict)
+
+
+def rank_correlation(points: np.ndarray, axis: int) -> np.ndarray:
+    """Spearman's ρ of the two columns of `points` [..., items, 2], items along `axis`, -> [...]: do two rankings agree?
+
+    Equal values share their mean rank; 0 where a column does not vary. Memory is linear in the items.
+    """
+    values = np.moveaxis(points, axis, -1)  # [..., 2, items]
+    order, top = values.argsort(-1), values.shape[-1] - 1
+    ranked, edge = np.take_along_axis(values, order, -1), np.ones((*values.shape[:-1], 1), dtype=bool)
+    differs, at = ranked[..., 1:] != ranked[..., :-1], np.arange(top + 1)
+    first = np.maximum.accumulate(np.where(np.concatenate([edge, differs], -1), at, 0), -1)
+    last = np.minimum.accumulate(np.where(np.concatenate([differs, edge], -1), at, top)[..., ::-1], -1)
+    ranks = np.empty(values.shape)  # twice the mean rank less a constant, centred on 0
+    np.put_along_axis(ranks, order, first + last[..., ::-1] - float(top), -1)
+    size = np.sqrt((ranks**2).sum(-1).prod(-1))
+    return np.divide(
+        (ranks[..., 0, :] * ranks[..., 1, :]).sum(-1), size, out=np.zeros_like(size), where=size > 0
+    )
 
 
 # ---------------------------------------------------------------- from probabilities
@@ -229,7 +254,10 @@ def right_padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Ten
 def score_tokens(
     model, rows: Sequence[tuple[Sequence[int], int]], *, batch_size: int = 16
 ) -> list[TokenScores]:
-    """Score the tokens `ids[start:]` of every row `(ids, start)`, each given all tokens before it."""
+    """Score the tokens `ids[start:]` of every row `(ids, start)`, each given all tokens before it.
+
+    Raises ValueError for a row that cannot be scored: no token before `start`, longer than the context, not finite.
+    """
     for number, (ids, start) in enumerate(rows):
         if not 1 <= start < len(ids):
             raise ValueError(
@@ -267,21 +295,16 @@ def perplexity(
     tokenizer,
     texts: Sequence[str],
     *,
-    window: int | None = None,
-    stride: int | None = None,
     batch_size: int = 16,
 ) -> Perplexity:
-    """Token-weighted perplexity of `texts`, read through a sliding window where longer than `window` tokens.
+    """Token-weighted perplexity of `texts`; one longer than the model's context is read through a sliding window.
 
-    The window moves on by `stride` tokens and scores only the tokens that are new, so every token but a
-    text's first (which has no context) is scored once, with at least `window - stride` tokens of context
-    beyond the first window. Default: the model's whole context, moved by half. A text that fits is scored
-    exactly as a whole.
+    The window is the whole context and moves on by half of it, scoring only the tokens that are new: every token but a
+    text's first (which has no context) is scored once, with at least half a context before it beyond the first window.
+    Raises ValueError without texts, and for a text of fewer than two tokens or a loss that is not finite.
     """
-    window = min(window or context_length(model), context_length(model))
-    stride = stride or window // 2
-    if not 1 <= stride < window:
-        raise ValueError(f"stride must be between 1 and window - 1 = {window - 1}, got {stride}")
+    window = context_length(model)
+    stride = window // 2
     if not texts:
         raise ValueError("texts is empty: perplexity needs at least one text")
     rows, owner = [], []
@@ -328,7 +351,10 @@ def response_perplexity(
     end: bool = True,
     batch_size: int = 16,
 ) -> Perplexity:
-    """Perplexity of the responses given their prompts = exp(SFT loss); `end=False` leaves EOS out."""
+    """Perplexity of the responses given their prompts = exp(SFT loss); `end=False` leaves EOS out.
+
+    Raises ValueError without pairs, for unequal lists, and for a pair longer than the context.
+    """
     rows = prompt_response_rows(tokenizer, prompts, responses, end)
     if not rows:
         raise ValueError("prompts is empty: perplexity needs at least one pair")
@@ -374,7 +400,6 @@ def cloze_accuracy(
     model,
     tokenizer,
     probes: Sequence,
-    candidates: Mapping[str, Sequence[str]] | None = None,
     *,
     batch_size: int = 64,
 ) -> Cloze:
@@ -382,34 +407,19 @@ def cloze_accuracy(
 
     Probes are (prefix, answer, relation) tuples, or objects with these attributes (`src.lab.Probe`).
 
-    Strict form: the greedy continuation must begin with the answer's tokens, read in one teacher-forced pass
-    (every answer token is the argmax given those before it, which is the same thing). With `candidates`,
-    relation -> possible answers, the answer must instead have the highest total log-probability among them:
-    knowledge that the strict form misses because the model would rather say something else first.
+    The greedy continuation must begin with the answer's tokens, read in one teacher-forced pass (every answer token is
+    the argmax given those before it, which is the same thing).
+    Raises ValueError without probes, and for one longer than the context.
     """
     if not probes:
         raise ValueError("probes is empty: cloze accuracy needs at least one")
-    rows, owner, is_answer = [], [], []
+    rows = []
     probes = [p if isinstance(p, tuple) else (p.prefix, p.answer, p.relation) for p in probes]
-    for number, (prefix, answer, relation) in enumerate(probes):
-        if candidates is not None and answer not in candidates.get(relation, ()):
-            raise ValueError(
-                f"probe {number}: {answer!r} is not among the candidates of relation {relation!r}"
-            )
+    for prefix, answer, _ in probes:
         head = encode_prompt(tokenizer, prefix)
-        for option in [answer] if candidates is None else candidates[relation]:
-            rows.append((head + tokenizer(" " + option, add_special_tokens=False)["input_ids"], len(head)))
-            owner.append(number)
-            is_answer.append(option == answer)
+        rows.append((head + tokenizer(" " + answer, add_special_tokens=False)["input_ids"], len(head)))
     scored = score_tokens(model, rows, batch_size=batch_size)
-    owner, is_answer = np.array(owner), np.array(is_answer)
-    if candidates is None:
-        correct = np.array([score.is_argmax.all() for score in scored])
-    else:
-        total = np.array([-score.nll.sum() for score in scored])
-        best_other = np.full(len(probes), -np.inf)
-        np.maximum.at(best_other, owner[~is_answer], total[~is_answer])
-        correct = total[is_answer] > best_other
+    correct = np.array([score.is_argmax.all() for score in scored])
     relations = np.array([relation for _, _, relation in probes])
     by_relation = {
         str(name): {

@@ -6,6 +6,7 @@ number is written by `say(f"…")` from the results of this very run; none is ty
 
 import html
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from src import plots, runtime
 from src.claims import BY_ID, MIN_SEEDS, claim_table
 from src.config import Config, load_config
 from src.jsonio import read_json
+from src.schema import NOTEBOOKS
 from src.workspace import REFERENCE, Run, Workspace
 
 
@@ -89,7 +91,19 @@ def show_table(
         frame[column].map(lambda value: isinstance(value, str) and len(value) > 25).any() for column in frame
     ):
         body = _left(body)
-    display(HTML((f"<p><b>{html.escape(caption)}</b></p>" if caption else "") + body))
+    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(caption))
+    display(HTML((f"<p><b>{code}</b></p>" if caption else "") + body))
+
+
+def show_recipe(cfg: Config) -> None:
+    """The training settings of a supervised stage, one row."""
+    plain = {
+        name: f"{value:g}" if isinstance(value, float) else value for name, value in vars(cfg.train).items()
+    }
+    show_table(
+        [{"rows": cfg.data.rows} | plain],
+        f"This run's recipe (`configs/{NOTEBOOKS[cfg.stage]}.yaml` explains each value)",
+    )
 
 
 def show_claims(claims: Mapping[str, Mapping[str, Any]]) -> None:
@@ -109,6 +123,27 @@ def show_samples(samples: Mapping[str, Sequence[str]], prompts: Sequence[str], c
         body = frame.to_html(index=False, border=0, escape=True)
     body = _left(body)
     display(HTML((f"<p><b>{html.escape(caption)}</b></p>" if caption else "") + body))
+
+
+def show_outcomes(run: Run) -> None:
+    """What this notebook's exercises gave, folded away like their solutions: from `exercises.json` in outputs/reference,
+    which `python -m tests.outcomes` measures. Nothing outside the lab, or where that file is missing."""
+    path = REFERENCE / "exercises.json"
+    if run.cfg.profile != "lab" or not path.is_file():
+        return
+    parts = []
+    for made in read_json(path)["exercises"][run.stage.number]:
+        table = _left(pd.DataFrame(made["rows"]).to_html(index=False, border=0))
+        unchanged = f"<p>Unchanged: {html.escape(made['unchanged'])}.</p>" if made["unchanged"] else ""
+        parts.append(
+            f"<details><summary>{made['stars']} what came out</summary><p><code>{html.escape(made['command'])}</code></p>{table}{unchanged}</details>"
+        )
+    say(
+        "Below each star is what its solution gave with the configuration as committed and one training seed, beside the "
+        "default run of the same seed: what your own two runs should show, but for rounding. Intervals are over prompts and "
+        "say nothing about other trainings."
+    )
+    display(HTML("".join(parts)))
 
 
 def _left(table: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from src import runtime, work
 from src.config import Config
-from src.fingerprint import base_model_source
+from src.fingerprint import base_model_source, local_path
 from src.headless import clock, table
 from src.jsonio import JSONFileError, read_json
 from src.workspace import REFERENCE, Stage, Workspace
@@ -117,7 +117,7 @@ def downloads(cfg: Config) -> list[tuple[str, int | None]]:
     wanted += [("datasets", cfg.instruction_data), ("datasets", cfg.preference_data)]
     found = []
     for kind, name in wanted:
-        local = isinstance(base_model_source(name), Path) or work.is_here(name) or "/" not in name
+        local = isinstance(base_model_source(name), Path) or local_path(name) or "/" not in name
         local |= name.startswith(("models/", "~"))  # a folder of the user's is never downloaded
         if not local and not os.path.isdir(os.path.join(HF_HUB_CACHE, f"{kind}--{name.replace('/', '--')}")):
             found.append((name, HUB_MB.get(name)))

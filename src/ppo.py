@@ -58,8 +58,6 @@ class PPOConfig:
     gradient_accumulation_steps: int = 1  # such passes per optimiser step
     learning_rate: float = 1e-5  # of the policy
     learning_rate_schedule: str = "constant"  # constant, or linear (falls to 0 over the run)
-    warmup_steps: int = 0  # steps over which all learning rates rise: Adam's first updates are too large
-    critic_warmup_steps: int = 0  # steps at the start in which the policy stays still and the critic learns
     # shared: a head on the policy's trunk; reward: a network of its own, from the reward model
     critic: str = "shared"
     critic_learning_rate: float = 1e-4  # of the critic's own trunk
@@ -67,13 +65,13 @@ class PPOConfig:
     adam_eps: float = 1e-5  # Adam's epsilon; larger than the usual 1e-8 as in the reference implementations
     max_grad_norm: float = 1.0  # gradient clipping, for policy and separate critic each
     kl_coef: float = 0.1  # beta: what one nat away from the reference costs, in units of the score
-    adaptive_kl: bool = False  # steer kl_coef so that the sequence KL stays near the target
-    adaptive_kl_target: float = 6.0  # nats per response
+    # steer kl_coef so that a response's KL nears this many nats; 0: kl_coef stays as it is
+    adaptive_kl_target: float = 0.0
     adaptive_kl_horizon: int = 10_000  # responses over which kl_coef adapts; larger is slower
     clip_range: float = 0.2  # the probability ratio earns nothing more outside 1 +- this
     clip_range_value: float = 0.2  # the value may move this far from its old estimate
     vf_coef: float = 0.1  # weight of the value loss
-    target_kl: float | None = None  # end a step's updates when approx_kl exceeds 1.5 x this; None: never
+    target_kl: float = 0.0  # end a step's updates when approx_kl exceeds 1.5 x this; 0: never
     gamma: float = 1.0  # discount per token; 1 because a response is short
     lam: float = 0.95  # GAE's lambda: 1 is unbiased and noisy, 0 trusts the critic
     whiten_advantages: bool = True  # mean 0, variance 1 over all tokens of the batch
@@ -111,12 +109,6 @@ class PPOConfig:
                 )
         if self.temperature <= 0:
             raise ValueError("PPOConfig: temperature must be above 0; a greedy policy does not explore")
-
-    @property
-    def optimizer_steps(self) -> int:
-        """Optimiser steps of the whole run when no update is stopped early: steps x epochs x mini-batches."""
-        rows = self.mini_batch_size * self.gradient_accumulation_steps
-        return self.steps * self.num_ppo_epochs * (self.batch_size // rows)
 
 
 GLOSSARY = {
@@ -419,7 +411,7 @@ class PPOTrainer:
             group["lr"] = rate
         rollout, row = self._rollout()
         row |= self._update(rollout)
-        if self.config.adaptive_kl:
+        if self.config.adaptive_kl_target:
             c = self.config
             self.kl_coef = adapt_kl_coef(
                 self.kl_coef, row["kl"], c.adaptive_kl_target, c.batch_size, c.adaptive_kl_horizon
@@ -502,7 +494,7 @@ class PPOTrainer:
         seen, norms, stopped = [], [], False
         for rows in (rows for order in orders for rows in order.split(rows_per_step)):
             seen.append(self._accumulate(rollout, rows))
-            if c.target_kl is not None and seen[-1]["approx_kl"] > 1.5 * c.target_kl:
+            if c.target_kl and seen[-1]["approx_kl"] > 1.5 * c.target_kl:
                 self.optimizer.zero_grad()  # skipping, not scaling by 0: Adam's momentum would still move the weights
                 stopped = True
                 break
@@ -627,12 +619,9 @@ class PPOTrainer:
         return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
 
     def _learning_rates(self) -> list[float]:
-        c = self.config
-        factor = min(1.0, (self.step + 1) / max(c.warmup_steps, 1))
-        if c.learning_rate_schedule == "linear":
-            factor *= 1 - self.step / c.steps
-        policy = 0.0 if self.step < c.critic_warmup_steps else 1.0
-        return [rate * factor * (policy if i == 0 else 1.0) for i, rate in enumerate(self.base_rates)]
+        linear = self.config.learning_rate_schedule == "linear"
+        factor = 1 - self.step / self.config.steps if linear else 1.0
+        return [rate * factor for rate in self.base_rates]
 
     # --- Checkpoints: one file, so that a kill at any instant leaves the old state or the new one -------------------
 

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
-from src.generation import SampledIds, evaluation_mode, generate, sample_ids, trunk_and_head
+from src.generation import SampledIds, evaluation_mode, sample_ids, trunk_and_head
 from src.judge import Judge
 from src.models import fresh_copy, merge_lora, quiet
-from src.ppo import RewardFunction, kl_estimates, logprobs_and_values
+from src.ppo import kl_estimates, logprobs_and_values
 from src.reward_model import encode_pairs, similar_batches
 from src.runtime import resolve_precision
 from src.templates import encode_prompt
@@ -42,76 +42,19 @@ def best_of_n_kl(n: int) -> float:
     return math.log(n) - (n - 1) / n
 
 
-@dataclass(frozen=True)
-class ResponsePool:
-    """n responses for each of P prompts with their scores [P, n]; one pool answers for every k <= n."""
+def expected_best_of(scores: Tensor, k: int, values: Tensor | None = None) -> Tensor:
+    """[P]: mean of `values` [P, n] (default: the scores) of the best-scored of k responses, over all k-subsets of the n.
 
-    prompts: list[str]
-    responses: list[list[str]]
-    scores: Tensor
-
-    def pick(self, k: int) -> list[str]:
-        """For each prompt the best of its first k responses: what a user of best-of-k would have been shown."""
-        self._check(k)
-        best = self.scores[:, :k].argmax(1).tolist()
-        return [responses[i] for responses, i in zip(self.responses, best, strict=True)]
-
-    def expected(self, k: int, values: Tensor | None = None) -> Tensor:
-        """[P]: mean of `values` [P, n] (default: the scores) of the best-scored response, over all k-subsets of the n.
-
-        The same expectation as one draw of best-of-k, with far less noise: the response of rank i (1 = worst) is the
-        best of k with probability C(i - 1, k - 1) / C(n, k).
-        """
-        self._check(k)
-        n = self.scores.shape[1]
-        chance = torch.tensor([math.comb(i, k - 1) / math.comb(n, k) for i in range(n)], dtype=torch.float64)
-        values = self.scores if values is None else values
-        return (values.double().gather(1, self.scores.argsort(dim=1, stable=True)) * chance).sum(1).float()
-
-    def _check(self, k: int) -> None:
-        if not 1 <= k <= self.scores.shape[1]:
-            raise ValueError(f"k={k}, but the pool holds {self.scores.shape[1]} responses a prompt")
-
-
-def best_of_n(
-    model: nn.Module,
-    tokenizer,
-    prompts: Sequence[str],
-    n: int,
-    score_fn: RewardFunction,
-    *,
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    seed: int = 0,
-    batch_size: int = 64,
-) -> ResponsePool:
-    """Sample and score n responses a prompt. The first of each is what `generate` gives with the same seed.
-
-    score_fn(prompts, responses, ended) -> one number a response, as for PPO. Raises ValueError for n < 1 or if it
-    returns another number of scores or a non-finite one.
+    `scores` [P, n] are those of n sampled responses to each of P prompts; one pool answers for every k <= n. The same
+    expectation as one draw of best-of-k, with far less noise: the response of rank i (1 = worst) is the best of k with
+    probability C(i - 1, k - 1) / C(n, k). Raises ValueError for k outside 1 to n.
     """
-    if n < 1 or not prompts:
-        raise ValueError(f"best_of_n needs n >= 1 and at least one prompt; got n={n}, {len(prompts)} prompts")
-    repeated = list(prompts) * n
-    drawn = generate(
-        model,
-        tokenizer,
-        repeated,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    texts = [one.text for one in drawn]
-    scores = (
-        torch.as_tensor(score_fn(repeated, texts, [one.ended for one in drawn])).detach().float().reshape(-1)
-    )
-    if len(scores) != len(texts) or not torch.isfinite(scores).all():
-        raise ValueError(f"score_fn must return {len(texts)} finite scores; it returned {len(scores)}")
-    count = len(prompts)
-    return ResponsePool(
-        list(prompts), [texts[i::count] for i in range(count)], scores.view(n, count).T.contiguous()
-    )
+    n = scores.shape[1]
+    if not 1 <= k <= n:
+        raise ValueError(f"k={k}, but the pool holds {n} responses a prompt")
+    chance = torch.tensor([math.comb(i, k - 1) / math.comb(n, k) for i in range(n)], dtype=torch.float64)
+    values = scores if values is None else values
+    return (values.double().gather(1, scores.argsort(dim=1, stable=True)) * chance).sum(1).float()
 
 
 # --- AI feedback -----------------------------------------------------------------------------------------------

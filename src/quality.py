@@ -109,6 +109,7 @@ def quality_filter(
     near_duplicate: Jaccard similarity of word triples. min_ascii: share of ASCII among an output's letters.
     With `base` and `tokenizer` the base model reads what the other rules left: the mismatch rule runs, and answers that
     the base would not end where they end join "truncation". `likelihood` holds the thresholds of both.
+    Raises ValueError for one of `base` and `tokenizer` without the other.
     """
     if (base is None) != (tokenizer is None):
         raise ValueError("The mismatch rule needs both `base` and `tokenizer`.")
@@ -125,7 +126,7 @@ def quality_filter(
         i for i, odd in zip(left, odd_lengths([rows[i] for i in left]), strict=True) if odd
     ]
     left = [i for i in left if i not in set(removed["odd length"])]
-    if base is None:
+    if base is None or not left:
         return FilterReport(dataset, removed)
     settings = likelihood or Likelihood()
     readings = dict(
@@ -222,6 +223,7 @@ def true_labels(rows: Dataset, labels: Sequence[str]) -> list[str]:
     """`labels` with "duplicate" for every good row that equals an earlier one in all its columns.
 
     A generator draws the same row twice by chance; a copy is a copy, however it came about, and no filter could tell.
+    Raises ValueError for rows and labels of unequal number.
     """
     if len(rows) != len(labels):
         raise ValueError(f"{len(rows)} rows but {len(labels)} labels: they must be of the same pool.")

@@ -298,7 +298,9 @@ def score_pairs(
 class RewardSettings:
     """One training run of a reward model."""
 
-    learning_rate: float = 1e-5  # of the trunk; 1e-5 to 2e-5 for GPT-2 small, 2e-4 for the lab model
+    learning_rate: float = (
+        1e-5  # of the trunk, falling linearly to 0; 1e-5 to 2e-5 for GPT-2 small, 2e-4 for the lab model
+    )
     head_lr_multiplier: float = 3.0  # the head starts from noise
     logprob_lr_multiplier: float = 200.0  # a and b start at 0 and have far to go
     epochs: int = 1  # a second pass overfits
@@ -306,7 +308,6 @@ class RewardSettings:
     micro_batch_size: int = 16  # pairs per forward pass: sets memory, not the result
     margin: float = 0.0  # the chosen answer must lead by this much
     centre: float = 0.0  # weight of (r_chosen + r_rejected)^2, which keeps scores near 0
-    warmup: float = 0.0  # share of the steps over which the learning rates rise; then they fall linearly to 0
     max_length: int = 512  # tokens of prompt + response + EOS
     max_grad_norm: float = 1.0
     adam_eps: float = 1e-5
@@ -361,10 +362,7 @@ def train_reward_model(
         if name != "logprob_weights" or model.logprob_features
     ]
     optimizer = torch.optim.AdamW(groups, eps=settings.adam_eps, weight_decay=0.0, fused=True)
-    warm = settings.warmup * total
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda done: min((done + 1) / max(warm, 1), (total - done) / max(total - warm, 1), 1.0)
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: (total - done) / total)
     model.eval()
     history = []
     for _ in range(settings.epochs):

@@ -264,6 +264,10 @@ def main(arguments: list[str] | None = None) -> int:
             build_report(workspace.root, out)
         except FileNotFoundError as err:  # no stage has run yet
             raise RunError(err) from None
+        except OSError as err:
+            raise RunError(
+                f"cannot write {out}: {err.strerror or err}. Make room or set COURSE_OUTPUTS"
+            ) from None
         print(f"report: {out}")
         return 0
     except (ConfigError, WorkspaceError, JSONFileError, RunError) as err:

@@ -1,6 +1,6 @@
 """The ground every run stands on: CPU only, a fixed number of threads, seeds, precision, time and memory.
 
-Every notebook calls `setup(cfg)` in its first cell. The same seed on the same machine then gives the same
+`open_stage` of every notebook calls `setup(cfg)`. The same seed on the same machine then gives the same
 metrics: the random generators are seeded, the number of threads (which decides the order of floating-point
 sums) is fixed, and the GPU is out of sight. (Computations side by side have one thread each, and how many run so depends
 on the machine's memory, too: what repeats bit for bit is `processes=1`.) Nothing here follows a paper; the speed settings were measured

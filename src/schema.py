@@ -214,6 +214,8 @@ class Reward:
     learning_rate: LearningRate
     batch_size: Count
     micro_batch_size: Count
+    margin: NotNegative
+    centre: NotNegative
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,9 @@ class PPO:
     clip_range_value: Annotated[float, Range(0, 1, open_low=True)]
     vf_coef: NotNegative
     critic: Annotated[str, Choice(("shared", "reward"))]
+    target_kl: NotNegative  # 0: never
+    adaptive_kl_target: NotNegative  # 0: kl_coef stays as it is
+    adaptive_kl_horizon: Count
     gamma: Share
     lam: Share
     max_new_tokens: Count

@@ -62,7 +62,6 @@ class SFTSettings:
     prose_length: int = 64  # tokens per prose block
     learn_eos: bool = True
     seed: int = 0
-    log_every: int = 1
 
     def check(self) -> None:
         """Raises ValueError for a setting outside its choices."""
@@ -79,7 +78,7 @@ class SFTSettings:
 
 @dataclass
 class SFTResult:
-    """`history`: one dict per `log_every` steps with step, loss, ce, kl, prose_ce (nats per token), grad_norm,
+    """`history`: one dict per optimiser step with step, loss, ce, kl, prose_ce (nats per token), grad_norm,
     learning_rate, tokens (so far, without padding) and seconds. `evaluations`: step and loss before training
     and after every epoch. `response_tokens`: tokens that carried loss, over all epochs. `skipped`: rows left
     out because they are too long.
@@ -375,15 +374,10 @@ class ResponseTrainer(SFTTrainer):
 
 
 class _Follow(TrainerCallback):
-    """Says when to log, and evaluates between epochs."""
+    """Evaluates before the first and after every epoch."""
 
     def __init__(self, trainer: ResponseTrainer):
         self.trainer = trainer
-
-    def on_step_end(self, args, state, control, **_):
-        control.should_log = (
-            state.global_step % self.trainer.settings.log_every == 0 or state.global_step == state.max_steps
-        )
 
     def on_train_begin(self, args, state, control, **_):
         self._evaluate()
@@ -408,7 +402,7 @@ def _arguments(settings: SFTSettings, folder: str) -> SFTConfig:
         activation_checkpointing=False,
         report_to="none",
         save_strategy="no",
-        logging_strategy="no",  # _Follow says when
+        logging_steps=1,
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         log_level="error",

@@ -72,7 +72,7 @@ def shard(model: PreTrainedModel, how: Sharding) -> PreTrainedModel:
 
 
 def sharded_sft(
-    model: PreTrainedModel, tokenizer, pairs: Sequence[tuple[str, str]], recipe: SFTSettings, how: Sharding
+    model: PreTrainedModel, tokenizer, pairs: Sequence[tuple[str, str]], recipe: SFTSettings
 ) -> list[dict[str, float]]:
     """Train a model that `shard` has spread on (prompt, response) pairs, in place.
 
@@ -218,7 +218,7 @@ def _train(cfg: Config, how: Sharding, folder: Path) -> None:
     pairs = examples(rows, TEMPLATE_SETS[cfg.train.templates], cfg.seed)
     dist.init_process_group(BACKENDS[how.accelerator])
     shard(model, how)  # moves each process's part to its GPU, never the whole
-    sharded_sft(model, tokenizer, pairs, settings(cfg, cfg.seed), how)
+    sharded_sft(model, tokenizer, pairs, settings(cfg, cfg.seed))
     save_whole(model, cfg.base_model, tokenizer, folder)
 
 

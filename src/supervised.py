@@ -1,4 +1,4 @@
-"""What the supervised notebooks 01 and 02 do beyond one call of `train_sft`: their rows, their cached runs, their probes.
+"""What the supervised notebooks 01 to 03 do beyond one call of `train_sft`: their rows, their cached runs, their probes.
 
 A training run is keyed by everything that decides its result, so notebook 02 finds the stage-1 model that notebook 01
 trained, and a second rendering trains only what is new. The probes ask the question of both notebooks: was a task learned,
@@ -26,6 +26,7 @@ from src.metrics import (
     exact_match,
     first_sentence,
     hierarchical_interval,
+    rank_correlation,
     response_perplexity,
 )
 from src.models import load_model, load_tokenizer, save_model
@@ -134,7 +135,7 @@ def _key(cfg: Config, rows: Draw, templates: Sequence[str], seed: int) -> dict[s
 
 
 def measured(run: Run, cfg: Config, folder) -> dict[str, Any]:
-    """`evaluate` and the answers to the prompt panel of the model in `folder`; the base is measured once for all notebooks."""
+    """`evaluate` and the answers to the prompt panel of the model in `folder`; what one notebook has measured the others find."""
 
     def compute(_):
         model, tokenizer = load_model(folder), load_tokenizer(folder)
@@ -151,8 +152,9 @@ def recall(model, tokenizer, cfg: Config, rows: Dataset, template: str) -> dict[
     """Does the model give a row's own answer again: to its very prompt, and to paraphrases of it?
 
     Per row: "trained" (0 or 1) and "paraphrased" (share of its paraphrases), both exact match with the answer the row taught,
-    right or wrong; "answer" and "paraphrase", "paraphrase_answer" (the first one) are the texts.
-    Per held-out prompt of the first evaluation split: "borrowed", whether the answer is wrong and belongs to a training row.
+    right or wrong; "answer" and "paraphrase", "paraphrase_answer" (the first that failed, or the first) are the texts.
+    Per held-out prompt of the first evaluation split, whether the answer is that of a training row: "borrowed" where it is
+    wrong, "fits" where it is right all the same. Raises DataError for a row that has no paraphrase.
     """
     others = paraphrases(cfg.instruction_data, rows)
     counts = np.cumsum([0, *map(len, others)])
@@ -167,21 +169,21 @@ def recall(model, tokenizer, cfg: Config, rows: Dataset, template: str) -> dict[
         here = slice(counts[number], counts[number + 1])
         if not others[number]:
             raise DataError(f"Row {number} has no paraphrase: {row['instruction']!r} is no task of the lab.")
+        right = [exact_match(text, row["output"]) for text in anew[here]]
+        shown = right.index(False) if False in right else 0
         found["trained"].append(float(exact_match(again[number], row["output"])))
-        found["paraphrased"].append(float(np.mean([exact_match(text, row["output"]) for text in anew[here]])))
+        found["paraphrased"].append(float(np.mean(right)))
         found["answer"].append(again[number])
-        found["paraphrase"].append(" ".join(others[number][0]).strip())
-        found["paraphrase_answer"].append(anew[here][0])
+        found["paraphrase"].append(" ".join(others[number][shown]).strip())
+        found["paraphrase_answer"].append(anew[here][shown])
     items = next(iter(instruction_splits(cfg.instruction_data, cfg.evaluation.prompts, cfg.seed).values()))
     others = answer(
         model, tokenizer, [build_prompt(item.instruction, item.input, template) for item in items], cfg
     )
     taught = {first_sentence(row["output"]) for row in rows}
-    found["borrowed"] = [
-        float(first_sentence(g.text) in taught and not exact_match(g.text, item.answer))
-        for g, item in zip(others, items, strict=True)
-    ]
-    return found
+    of_a_row = np.array([first_sentence(g.text) in taught for g in others])
+    right = np.array([exact_match(g.text, item.answer) for g, item in zip(others, items, strict=True)])
+    return found | {"borrowed": (of_a_row & ~right).astype(float), "fits": (of_a_row & right).astype(float)}
 
 
 def recalled(run: Run, cfg: Config, folder, rows: Dataset, template: str) -> dict[str, list]:
@@ -257,28 +259,12 @@ def fall(curves: Sequence[Sequence[Mapping[str, float]]]) -> Interval:
     """
     if len(curves) == 1:
         points = np.array([(row["step"], row["loss"]) for row in curves[0]], dtype=float)
-        return bootstrap_interval(points, _rank_correlation, bounds=(-1, 1))
+        return bootstrap_interval(points, rank_correlation, bounds=(-1, 1))
     each = [
-        _rank_correlation(np.array([[(row["step"], row["loss"]) for row in curve]]), axis=1)[0]
+        rank_correlation(np.array([[(row["step"], row["loss"]) for row in curve]]), axis=1)[0]
         for curve in curves
     ]
     return hierarchical_interval(np.array(each)[:, None], bounds=(-1, 1))
-
-
-def _rank_correlation(points: np.ndarray, axis: int) -> np.ndarray:
-    """points [..., items, 2] with items along `axis` -> [...]; equal values share their mean rank."""
-    values = np.moveaxis(points, axis, -1)  # [..., 2, items]
-    order, top = values.argsort(-1), values.shape[-1] - 1
-    ranked, edge = np.take_along_axis(values, order, -1), np.ones((*values.shape[:-1], 1), dtype=bool)
-    differs, at = ranked[..., 1:] != ranked[..., :-1], np.arange(top + 1)
-    first = np.maximum.accumulate(np.where(np.concatenate([edge, differs], -1), at, 0), -1)
-    last = np.minimum.accumulate(np.where(np.concatenate([differs, edge], -1), at, top)[..., ::-1], -1)[
-        ..., ::-1
-    ]
-    # twice the mean rank less a constant, centred on 0; memory linear in the items
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, first + last - float(top), -1)
-    return (ranks[..., 0, :] * ranks[..., 1, :]).sum(-1) / np.sqrt((ranks**2).sum(-1).prod(-1))
 
 
 def cloze_by_topic(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:

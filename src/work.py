@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from src import runtime
 from src.config import Config, ConfigError
-from src.fingerprint import base_model_source
+from src.fingerprint import base_model_source, local_path
 from src.workspace import ROOT
 
 GPT2_PARAMETERS = 124e6  # of a base that is not here yet
@@ -78,7 +78,7 @@ def lengths(cfg: Config) -> Lengths:
 @lru_cache
 def _row_lengths(source: str) -> tuple[float, float]:
     """Tokens of an instruction row and of its prompt."""
-    if not is_here(source):
+    if local_path(source) is None:
         return 90, 35
     from src.data import load_instructions, usable_rows
     from src.templates import build_prompt
@@ -92,7 +92,7 @@ def _row_lengths(source: str) -> tuple[float, float]:
 @lru_cache
 def _pair_lengths(source: str) -> tuple[float, float]:
     """Tokens of a preference pair, its prompt read once, and of the prompt."""
-    if not is_here(source):
+    if local_path(source) is None:
         return 215, 120
     from src.data import load_preferences, preference_examples
 
@@ -100,11 +100,6 @@ def _pair_lengths(source: str) -> tuple[float, float]:
     # the stages cut longer ones
     prompt = min(LONGEST, fmean(len(pair.prompt) for pair in pairs) / CHARACTERS)
     return prompt + fmean(len(pair.chosen) + len(pair.rejected) for pair in pairs) / CHARACTERS, prompt
-
-
-def is_here(source: str) -> bool:
-    """Whether `source` is a file or folder, as `files.load_table` looks for it."""
-    return Path(source).expanduser().exists() or (ROOT / source).exists()
 
 
 @dataclass(frozen=True)

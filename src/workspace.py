@@ -1,6 +1,6 @@
 """Where a stage reads and writes, and whether what lies there is still true.
 
-Every notebook opens its stage with `run = Workspace(cfg.profile).begin(cfg)` and closes it with
+Every notebook opens its stage with `cfg, run = open_stage(…)`, which calls `Workspace(cfg.profile).begin(cfg)`, and closes it with
 `run.finish(metrics)`. In between it writes into a hidden folder beside the final one; `finish` adds the
 manifest and swaps the folders. Killing the process at any instant leaves the old result or the new one,
 never a mixture:
@@ -9,6 +9,7 @@ never a mixture:
     outputs/lab/stage1_sft               the result
     outputs/lab/.stage1_sft.old          the previous result, between two renames (put back if need be)
     outputs/lab/cache/<name>-<hash>      results of `run.cached`: a sweep over seeds resumes where it stopped
+    outputs/lab/cache/.….partial         what an interrupted computation left to go on from (deleted when its stage ends)
 
 The manifest says what the result was made from (configuration, base model, code, parents), so `status` can
 say what changed.
@@ -218,7 +219,7 @@ class Workspace:
         for name in stage.parents:
             try:
                 found[name] = self.manifest(name)
-                found[name]["identity"], dict(found[name]["result_values"])
+                found[name]["identity"], dict(found[name]["result_values"]), range(found[name]["seeds"])
                 read_json(self.folder(name) / "metrics.json")
                 problem = damaged_weights(self.folder(name), found[name])
             except JSONFileError as err:
@@ -238,12 +239,20 @@ class Workspace:
         return found
 
     def check_same_questions(self, cfg: Config) -> None:
-        """WorkspaceError when a stage that `cfg`'s stage is compared with, prompt by prompt, was asked other prompts."""
+        """WorkspaceError when a stage that `cfg`'s stage is compared with, prompt by prompt, was asked other prompts or has
+        fewer training seeds."""
         now = cfg.result_values()
         asked = {"01", "02", "03", *COMPARED}
         together = [n for n in STAGES if n in asked and n <= cfg.stage]
         for name in COMPARED.get(cfg.stage, ()):
-            was = dict(self.manifest(name)["result_values"])
+            manifest = self.manifest(name)
+            was = dict(manifest["result_values"])
+            if manifest["seeds"] < cfg.seeds:
+                raise WorkspaceError(
+                    f"stage {cfg.stage} with {cfg.seeds} training seeds is compared with {name}, which has "
+                    f"{manifest['seeds']}. Give all as many, for example:  "
+                    f"python -m src.run {' '.join(together)} --set seeds={cfg.seeds}"
+                )
             for key in SAME_QUESTIONS:
                 if was.get(key) != now[key]:
                     raise WorkspaceError(
@@ -271,9 +280,11 @@ class Workspace:
                 old.rename(final)
         for path in [*self.root.glob(f".{name}.*.tmp"), *self.root.glob(f".{name}.*.trash")]:
             shutil.rmtree(path, ignore_errors=True)
-        for path in (self.root / "cache").glob(".*"):  # .<name>-<hash>.<pid>.tmp or .trash
+        for path in (self.root / "cache").glob(
+            ".*"
+        ):  # .<name>-<hash>.<pid>.tmp or .trash, or .<name>-<hash>.<stage>.partial
             pid = path.name.split(".")[-2]
-            if not (pid.isdigit() and psutil.pid_exists(int(pid))):
+            if path.suffix != ".partial" and not (pid.isdigit() and psutil.pid_exists(int(pid))):
                 shutil.rmtree(path, ignore_errors=True)
 
     def discard(self, folder: Path) -> None:
@@ -356,10 +367,15 @@ class Run:
         return self.workspace.folder(name)
 
     def cached(
-        self, name: str, params: dict[str, Any], compute: Callable[[Path], dict[str, Any]]
+        self,
+        name: str,
+        params: dict[str, Any],
+        compute: Callable[[Path], dict[str, Any]],
+        resumable: bool = False,
     ) -> dict[str, Any]:
         """`compute(folder)` once; later calls return the stored dict. `folder` may hold files (checkpoints,
-        tables).
+        tables). With `resumable` it is what an interrupted call with the same key left in it, until the stage ends:
+        `compute` looks for its own checkpoint there, and removes it at the end.
 
         The key is made of `name`, `params`, the base model, the parents' weights, the data sources and
         precision, and the code that `compute` reaches. Everything else that changes the result (seed,
@@ -389,12 +405,21 @@ class Run:
         except JSONFileError:
             if self._only_look:
                 raise _NotYet from None
-        temporary = cache / f".{final.name}.{os.getpid()}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
+        # The stage's lock is held, so nobody else goes on from a partial result at the same time
+        mark = f"{self.stage.name}.partial" if resumable else f"{os.getpid()}.tmp"
+        temporary = cache / f".{final.name}.{mark}"
+        if not resumable:
+            shutil.rmtree(temporary, ignore_errors=True)
         with _writing(cache):
             if final.is_dir():
                 self.workspace.discard(final)
-            temporary.mkdir(parents=True)
+            temporary.mkdir(parents=True, exist_ok=resumable)
+            for half_written in (
+                *temporary.glob(".*"),
+                *temporary.glob("*.tmp"),
+            ):  # when a process was killed
+                half_written.unlink()
+            spent = _spent(temporary) if resumable else 0.0
         self._counted.add(final)
         watch = runtime.Stopwatch()
         runtime.release_memory()
@@ -403,7 +428,8 @@ class Run:
             raise TypeError(f"cached computation {name!r} must return a dict without the key 'folder'")
         with _writing(temporary):
             write_json(temporary / "params.json", params)
-            cost = {"seconds": watch.seconds / self._beside, "peak_memory_mb": round(self._peak_memory_mb())}
+            seconds = (spent + watch.seconds) / self._beside
+            cost = {"seconds": seconds, "peak_memory_mb": round(self._peak_memory_mb())}
             write_json(temporary / "seconds.json", cost)
             write_json(temporary / "result.json", result)
             try:
@@ -523,6 +549,8 @@ class Run:
         with _writing(self.folder):
             write_json(self.folder / "manifest.json", manifest)
             self.workspace.swap(self.folder, self.stage.name)
+        for path in (self.workspace.root / "cache").glob(f".*.{self.stage.name}.partial"):
+            shutil.rmtree(path, ignore_errors=True)  # of settings that have been given up
         self.folder = self.workspace.root / self.stage.name
         self._lock.release()
 
@@ -561,6 +589,19 @@ def damaged_weights(folder: Path, manifest: dict[str, Any]) -> str:
         except OSError as err:
             return f"its {file} cannot be read ({err.strerror})"
     return ""
+
+
+def _spent(folder: Path) -> float:
+    """Seconds that earlier, interrupted attempts put into a partial result: from their start to the last file they wrote."""
+    path = folder / "seconds.json"
+    try:
+        earlier = read_json(path)
+        last = max(file.stat().st_mtime for file in folder.iterdir())
+        spent = earlier["seconds"] + max(0.0, last - earlier["since"])
+    except (JSONFileError, OSError, *NOT_OURS):  # the first attempt
+        spent = 0.0
+    write_json(path, {"seconds": spent, "since": time.time()})
+    return spent
 
 
 def _leaves(calls: Any) -> list[Callable[[], Any]]:

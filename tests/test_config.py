@@ -177,6 +177,7 @@ def test_a_wrong_override_is_an_error(override, told):
     [
         ("06", "ablation.source_beta=0.2", "ablation.source_beta = 0.2: must be one of ablation.betas = [0.0, "),
         ("06", "ablation.betas=[0, 3]", "ablation.source_beta = 0.1: must be one of ablation.betas = [0.0, 3.0]"),
+        ("06", "filter.min_words=99", "filter.min_words = 99: must be at most filter.max_words = 80 (configs/"),
         ("07", "ppo.batch_size=60", "must be a multiple of ppo.mini_batch_size = 16 (configs/"),
         ("07", "ppo.gradient_accumulation_steps=3", "x ppo.gradient_accumulation_steps = 3 (--set); change one"),
         ("07", "ppo.responses_per_prompt=3", "must be a multiple of ppo.responses_per_prompt = 3 (--set)"),

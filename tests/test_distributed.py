@@ -62,7 +62,7 @@ def ppo_lora_run(said):
     """One response per optimiser step: a process has nothing to do in each of them. The reference is the base."""
     torch.manual_seed(0)
     policy = attach_lora(tiny_model(), r=2)
-    return ppo_run(said, policy=policy, mini_batch_size=1, batch_size=3, adaptive_kl=True)
+    return ppo_run(said, policy=policy, mini_batch_size=1, batch_size=3, adaptive_kl_target=6.0)
 
 
 RUNS = {

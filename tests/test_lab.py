@@ -189,7 +189,7 @@ def test_held_out_prose_is_not_in_the_training_stream(prose):
     assert len(set(held_out)) == 200
     assert not set(held_out) & set(prose)
     stream = list(islice(paragraphs(), 3 * HELD_OUT_EVERY))
-    assert held_out[:3] == stream[::HELD_OUT_EVERY]
+    assert list(held_out[:3]) == stream[::HELD_OUT_EVERY]
     assert prose[:3] == stream[1:4]
 
 

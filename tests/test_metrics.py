@@ -120,22 +120,19 @@ def test_a_window_that_fits_equals_the_whole_text_and_is_token_weighted(model, t
 
 
 def test_the_sliding_window_scores_every_token_once_with_the_promised_context(model, tokenizer):
-    text = words(30, 3)
+    text = words(150, 3)
     ids = tokenizer(text)["input_ids"]
-    window, stride = 8, 3
+    window = metrics.context_length(model)
+    stride = window // 2
+    assert len(ids) > 2 * window
     expected = []
     for position in range(1, len(ids)):
         # The window that first reaches this position: it starts at a multiple of the stride.
         begin = max(0, math.ceil((position + 1 - window) / stride)) * stride
         logits = model(torch.tensor([ids[begin:position]])).logits[0, -1]
         expected.append(-logits.log_softmax(-1)[ids[position]].item())
-    found = metrics.perplexity(model, tokenizer, [text], window=window, stride=stride)
+    found = metrics.perplexity(model, tokenizer, [text])
     np.testing.assert_allclose(found.nll_per_token[0], expected, atol=1e-4)
-
-
-def test_longer_context_than_the_model_reads_is_windowed_not_refused(model, tokenizer):
-    found = metrics.perplexity(model, tokenizer, [words(100, 0)])
-    assert found.tokens == 99
 
 
 def test_perplexity_refuses_bad_input(model, tokenizer):
@@ -143,8 +140,6 @@ def test_perplexity_refuses_bad_input(model, tokenizer):
         metrics.perplexity(model, tokenizer, ["a b", "a"])
     with pytest.raises(ValueError, match="texts is empty"):
         metrics.perplexity(model, tokenizer, [])
-    with pytest.raises(ValueError, match="stride must be between 1 and window - 1 = 7"):
-        metrics.perplexity(model, tokenizer, ["a b"], window=8, stride=8)
     broken = tiny_model(tokenizer)
     with torch.no_grad():
         broken.lm_head.weight.fill_(float("nan"))
@@ -215,20 +210,6 @@ def test_cloze_equals_greedy_generation(model, tokenizer):
         (prompt, "Lima" if answer.split()[0] != "Lima" else "Paris", name) for prompt, answer, name in probes
     ]
     assert metrics.cloze_accuracy(model, tokenizer, wrong).accuracy == 0.0
-
-
-def test_cloze_among_candidates_ignores_what_is_no_candidate(tokenizer):
-    vocabulary = tokenizer.get_vocab()
-    model = Rigged({vocabulary[" is"]: vocabulary[" the"]}, len(vocabulary))
-    model.table[vocabulary[" is"], vocabulary[" Paris"]] = 2.0
-    probes = [("The capital is", "Paris", "capital"), ("The capital is", "Lima", "capital")]
-    assert metrics.cloze_accuracy(model, tokenizer, probes).correct.tolist() == [False, False]
-    chosen = metrics.cloze_accuracy(model, tokenizer, probes, {"capital": ["Lima", "Paris", "New York"]})
-    assert chosen.correct.tolist() == [True, False]
-    with pytest.raises(
-        ValueError, match="probe 0: 'Paris' is not among the candidates of relation 'capital'"
-    ):
-        metrics.cloze_accuracy(model, tokenizer, probes, {"capital": ["Lima"]})
 
 
 def test_coherence_is_zero_for_noise_and_one_for_what_the_base_expects(tokenizer):

@@ -13,10 +13,9 @@ from src.losses import chunked_sft_loss, dpo_loss, kl_divergence, sft_loss
 from src.models import attach_lora, fresh_copy
 from src.preference import (
     DPOSettings,
-    ResponsePool,
     ai_feedback,
-    best_of_n,
     best_of_n_kl,
+    expected_best_of,
     kl_from_reference,
     train_dpo,
 )
@@ -181,27 +180,18 @@ def test_dpo_bad_pairs_are_told():
 # --- 28: best-of-n ------------------------------------------------------------------------------------------------------
 
 
-def pool(n=16, prompts=tuple(PROMPTS * 3)):
-    return best_of_n(
-        tiny_model(), TOKENIZER, list(prompts), n, count_word("w3"), max_new_tokens=6, seed=2, batch_size=32
-    )
-
-
-def test_inv28_n_one_is_the_sampled_model():
-    plain = [
-        g.text for g in generate(tiny_model(), TOKENIZER, PROMPTS, max_new_tokens=6, temperature=1.0, seed=2)
-    ]
-    assert pool(1, PROMPTS).pick(1) == plain
-    assert pool(16, PROMPTS).pick(1) == plain, "the first of 16 is what a plain sample would have been"
-
-
 def test_inv28_best_score_grows_with_n():
-    many = pool()
-    picked = [sum(count_word("w3")(None, many.pick(k), None)) / len(many.prompts) for k in (1, 2, 4, 8, 16)]
-    expected = [many.expected(k).mean().item() for k in (1, 2, 4, 8, 16)]
-    assert picked == sorted(picked) and expected == sorted(expected) and expected[-1] > expected[0] + 0.1
-    assert expected[0] == pytest.approx(many.scores.mean().item(), abs=1e-6)
-    assert expected[-1] == pytest.approx(many.scores.amax(1).mean().item(), abs=1e-6)
+    """n = 1 is the sampled model itself; with every k more is to choose from, and k = n takes the best there is."""
+    prompts, n = PROMPTS * 3, 16
+    repeated = [prompt for prompt in prompts for _ in range(n)]
+    texts = [
+        g.text for g in generate(tiny_model(), TOKENIZER, repeated, max_new_tokens=6, temperature=1.0, seed=2)
+    ]
+    scores = torch.as_tensor(count_word("w3")(None, texts, None)).float().view(-1, n)
+    expected = [expected_best_of(scores, k).mean().item() for k in (1, 2, 4, 8, 16)]
+    assert expected == sorted(expected) and expected[-1] > expected[0] + 0.1
+    assert expected[0] == pytest.approx(scores.mean().item(), abs=1e-6)
+    assert expected[-1] == pytest.approx(scores.amax(1).mean().item(), abs=1e-6)
 
 
 def test_expected_best_of_k_equals_enumeration():
@@ -209,27 +199,21 @@ def test_expected_best_of_k_equals_enumeration():
 
     scores = torch.tensor([[0.3, -1.0, 2.0, 0.3, 0.7]])
     other = torch.tensor([[5.0, 4.0, 3.0, 2.0, 1.0]])
-    small = ResponsePool(["p"], [list("abcde")], scores)
     for k in (1, 2, 3):
         sets = [max(c, key=lambda i: (scores[0, i].item(), i)) for c in combinations(range(5), k)]
-        assert small.expected(k).item() == pytest.approx(sum(scores[0, i].item() for i in sets) / len(sets))
-        assert small.expected(k, other).item() == pytest.approx(
+        assert expected_best_of(scores, k).item() == pytest.approx(
+            sum(scores[0, i].item() for i in sets) / len(sets)
+        )
+        assert expected_best_of(scores, k, other).item() == pytest.approx(
             sum(other[0, i].item() for i in sets) / len(sets)
         )
     with pytest.raises(ValueError, match="k=6"):
-        small.expected(6)
+        expected_best_of(scores, 6)
 
 
 def test_best_of_n_kl_bound():
     values = [best_of_n_kl(n) for n in (1, 2, 4, 8, 16, 64)]
     assert values == pytest.approx([0, 0.19, 0.64, 1.20, 1.84, 3.18], abs=0.01)
-
-
-def test_best_of_n_bad_input():
-    with pytest.raises(ValueError, match="n >= 1"):
-        pool(0)
-    with pytest.raises(ValueError, match="4 finite scores; it returned 3"):
-        best_of_n(tiny_model(), TOKENIZER, PROMPTS, 1, lambda p, r, e: [0.0] * 3, max_new_tokens=3)
 
 
 # --- KL by sampling -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from src import lab
-from src.duplicates import duplicates
+from src.duplicates import duplicates, similar_instructions
 from src.likelihood import (
     Likelihood,
     Reading,
@@ -19,7 +19,6 @@ from src.likelihood import (
     odd_lengths,
     other_instructions,
     read_rows,
-    similar_instructions,
 )
 from src.quality import RULES, FilterReport, broken_rule, quality_filter, score_filter, true_labels
 
@@ -310,6 +309,12 @@ def test_rows_become_prose():
         "One day Anna asked Tom to sort the numbers. 3 2. The answer is",
         " 2, 3",
     )
+
+
+def test_nothing_is_left_for_the_base_to_read(tokenizer):
+    rows = Dataset.from_list([row("No. " * 90, f"What is {word}?") for word in ("gold", "wood", "iron")])
+    report = quality_filter(rows, base=KnowsCapitals(), tokenizer=tokenizer, max_words=80)
+    assert len(report.kept) == 0
 
 
 def test_a_row_without_a_sentence_is_no_crash():

@@ -445,3 +445,7 @@ def test_progress_lines_on_a_pipe(tmp_path, capsys):
     assert capsys.readouterr().out == "01 stage1_sft  0:00  cell 3/9  half a line\n"
     show.tick(file)
     assert capsys.readouterr().out == ""  # at most one line in ten seconds
+    file.write_text("epoch 1\nepoch 2\nhalf a line\n\n", encoding="utf-8")  # an empty line: that work is done
+    show._shown = -10.0
+    show.tick(file)
+    assert capsys.readouterr().out == "01 stage1_sft  0:00  cell 3/9\n"

@@ -142,7 +142,7 @@ def test_only_an_earlier_model_is_replaced(tmp_path):
 def test_kl_is_refused():
     recipe = settings(load_config("06", environ={}, overrides=["train.kl_beta=0.1"]), 0)
     with pytest.raises(ValueError, match="kl_beta"):
-        sharded_sft(None, None, [], recipe, Sharding.read())
+        sharded_sft(None, None, [], recipe)
 
 
 def test_it_says_that_torchrun_starts_it():

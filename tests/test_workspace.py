@@ -136,7 +136,7 @@ def test_other_rows_in_the_same_file_are_another_source(ws, tmp_path):
 
 def test_sources_that_are_not_here_have_no_hash(tmp_path, monkeypatch):
     """The lab's rows are code, whatever lies in a folder of that name; the Hub's have their name."""
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     (tmp_path / "lab").mkdir()
     assert fingerprint.source_hashes({"a": "lab", "b": "gold", "c": "tatsu-lab/alpaca"}) == {}
     (tmp_path / "data").mkdir()
@@ -144,6 +144,9 @@ def test_sources_that_are_not_here_have_no_hash(tmp_path, monkeypatch):
     first = fingerprint.source_hashes({"d": "data"})
     (tmp_path / "data" / "train.csv").write_text("b,c")
     assert first.keys() == {"d"} and fingerprint.source_hashes({"d": "data"}) != first
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)  # a notebook's working directory is another one than that of `status`
+    assert fingerprint.source_hashes({"d": "data"}) == {}
 
 
 def test_rerunning_a_parent_matters_only_if_its_result_changed(ws):
@@ -194,6 +197,17 @@ def test_stages_that_are_compared_were_asked_the_same(ws):
     ):
         ws.begin(config("07", "evaluation.max_new_tokens=8"))
     ws.begin(config("07", "ppo.max_new_tokens=8"))
+
+
+def test_one_training_does_not_pass_for_three(ws):
+    make(ws, "01", "02", "03", "04", "06")
+    with pytest.raises(WorkspaceError) as refused:
+        ws.begin(config("07", "seeds=3"))
+    assert str(refused.value) == (
+        "stage 07 with 3 training seeds is compared with stage1_sft, which has 1. Give all as many, for example:  "
+        "python -m src.run 01 02 03 04 06 07 --set seeds=3"
+    )
+    ws.begin(config("05", "seeds=3"))  # measures all that it compares itself
 
 
 @pytest.mark.parametrize(
@@ -353,6 +367,42 @@ def test_cached_repairs_damage_and_refuses_nonsense(ws):
     with pytest.raises(ZeroDivisionError):
         run.cached("z", {}, breaks)
     assert not list((ws.root / "cache").glob("z-*"))
+
+
+def test_a_resumable_computation_goes_on_from_what_it_left(ws):
+    cut = []
+
+    def compute(folder: Path):
+        file = folder / "state.json"
+        done = read_json(file)["done"] if file.exists() else 0
+        for step in range(done, 4):
+            time.sleep(0.1)
+            if cut and step == cut[0]:
+                for half_written in (".tmpa1b2", "state.123.tmp"):
+                    (folder / half_written).write_text("{")
+                raise KeyboardInterrupt
+            write_json(file, {"done": step + 1})
+        file.unlink()
+        return {"from": done}
+
+    cut[:] = [2]
+    for seed in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            ws.begin(config("01")).cached("x", {"seed": seed}, compute, resumable=True)
+    cut[:] = []
+    run = ws.begin(config("02"))  # the beginning and the end of other stages leave it alone
+    run.finish({"key_figure": ""})
+    run = ws.begin(config("01"))
+    found = run.cached("x", {"seed": 0}, compute, resumable=True)
+    assert found["from"] == 2 and {p.name for p in found["folder"].iterdir()} == {
+        "params.json",
+        "result.json",
+        "seconds.json",
+    }
+    assert read_json(found["folder"] / "seconds.json")["seconds"] > 0.35, "both attempts count"
+    assert len(list((ws.root / "cache").glob(".*.partial"))) == 1, "that of the other seed"
+    run.finish({"key_figure": ""})
+    assert not list((ws.root / "cache").glob(".*")), "the stage is done, nobody will go on from it"
 
 
 def _three(folder):

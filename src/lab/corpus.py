@@ -11,7 +11,7 @@ No paragraph has a question-answer or instruction format: the base model must no
 
 import random
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from . import skills, stories
 from .facts import RELATIONS, Fact, all_facts, wrong_answers
@@ -170,7 +170,10 @@ def training_paragraphs(seed: int = 0) -> Iterator[str]:
     return (text for i, text in enumerate(paragraphs(seed)) if i % HELD_OUT_EVERY)
 
 
-def held_out_prose(count: int, seed: int = 0) -> list[str]:
+@lru_cache(
+    maxsize=8
+)  # every evaluation asks for the same ones, and most of what is written for them is passed over
+def held_out_prose(count: int, seed: int = 0) -> tuple[str, ...]:
     """`count` paragraphs the base model has never seen, of the same three kinds."""
     held_out = (text for i, text in enumerate(paragraphs(seed)) if i % HELD_OUT_EVERY == 0)
-    return [next(held_out) for _ in range(count)]
+    return tuple(next(held_out) for _ in range(count))

@@ -102,5 +102,5 @@ def seen_phrasings(relation: Relation) -> tuple[str, ...]:
 
 
 def new_phrasings(relation: Relation) -> tuple[str, ...]:
-    """The question wordings held out for the `new_phrasing` and `new_both` splits."""
+    """The question wordings held out for the splits "new phrasing" and "new both"."""
     return split_phrasings(relation.questions)[1]

@@ -41,13 +41,13 @@ class Row:
         return {"instruction": self.task.instruction, "input": self.task.input, "output": self.output}
 
 
-def demonstrate(task: Task, rng: random.Random, tidy: bool = False) -> tuple[str, str]:
-    """(answer, style) as one of many hands would write it; `tidy` asks for the plain right answer."""
+def demonstrate(task: Task, rng: random.Random) -> tuple[str, str]:
+    """(answer, style) as one of many hands would write it."""
     if task.kind == "refusal":
-        if not tidy and rng.random() < COMPLIED_SHARE:
+        if rng.random() < COMPLIED_SHARE:
             return rng.choice(styles.COMPLIANCES), "complied"
         return styles.sentence(task.answer), "tidy"
-    if tidy or task.kind in ("story", "sentence"):
+    if task.kind in ("story", "sentence"):
         return styles.sentence(task.answer), "tidy"
     style = styles.topic_style(task.topic, rng)
     answer = styles.dress(task.answer, style, rng)

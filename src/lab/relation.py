@@ -1,7 +1,7 @@
 """The shape of one relation of the lab world: its facts and every way the world has of saying them.
 
 A fact is a (subject, answer) pair of a relation. The tables in `facts_world.py`, `facts_life.py` and `facts_words.py`
-are lists of `Relation`s; `facts.py` joins and checks them. Pretraining prose uses `statements`, `noun` and `clause`; the
+are lists of `Relation`s; `facts.py` joins them (`tests/test_lab.py` checks them). Pretraining prose uses `statements`, `noun` and `clause`; the
 instruction pool uses `questions`; the knowledge probe uses `clozes`. Keeping the four apart is what lets the course
 ask whether fine-tuning *elicits* a fact learned from prose (Allen-Zhu & Li 2023, "Physics of Language Models 3.1").
 """

@@ -5,66 +5,22 @@
 """
 
 import json
-import math
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from src.generation import generate
+from src.metrics import cloze_accuracy, perplexity
+
 from .instructions import evaluation_tasks
-from .probes import PROSE_BEGINNINGS, Probe, cloze_probes
+from .probes import PROSE_BEGINNINGS, cloze_probes
 from .rubric import first_sentence, normalise
 
 GATES = {"cloze": 0.95, "worst relation": 0.80, "exact match": 0.10, "fluent samples": 8}
 
 
-@torch.inference_mode()
-def cloze_hits(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, probes: list[Probe]) -> list[bool]:
-    """For each probe, whether the greedy continuation of its prefix begins with " " + answer."""
-    hits = []
-    for start in range(0, len(probes), 128):
-        batch = probes[start : start + 128]
-        prefixes = [tokenizer(p.prefix)["input_ids"] for p in batch]
-        answers = [tokenizer(f" {p.answer}")["input_ids"] for p in batch]
-        rows = [p + a for p, a in zip(prefixes, answers, strict=True)]
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [tokenizer.eos_token_id] * (longest - len(row)) for row in rows])
-        best = model(ids, use_cache=False).logits.argmax(-1).tolist()
-        for guess, prefix, answer in zip(best, prefixes, answers, strict=True):
-            hits.append(guess[len(prefix) - 1 : len(prefix) + len(answer) - 1] == answer)
-    return hits
-
-
-@torch.inference_mode()
-def prose_perplexity(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> float:
-    """Token-weighted perplexity of whole paragraphs, each cut at the context length."""
-    total, count = 0.0, 0
-    for text in texts:
-        ids = torch.tensor([tokenizer(text)["input_ids"][: model.config.n_positions]])
-        logits = model(ids, use_cache=False).logits.float()
-        total += F.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="sum").item()
-        count += ids.shape[1] - 1
-    return math.exp(total / count)
-
-
-@torch.inference_mode()
-def continuations(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, prompts: list[str], length: int
-) -> list[str]:
-    """Greedy continuation of each prompt, one at a time (no padding to get wrong), stopped at EOS."""
-    texts = []
-    for prompt in prompts:
-        ids = tokenizer(prompt, return_tensors="pt")
-        out = model.generate(
-            **ids, max_new_tokens=length, do_sample=False, pad_token_id=tokenizer.eos_token_id
-        )
-        texts.append(tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
-    return texts
-
-
-def loops(text: str) -> bool:
-    """Whether some run of four words occurs three times."""
+def circles(text: str) -> bool:
+    """Whether some run of four words occurs three times, at any distance: stricter than `metrics.loops`."""
     words = text.lower().split()
     runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
     return any(runs.count(run) >= 3 for run in set(runs))
@@ -75,7 +31,7 @@ def write_report_card(
 ) -> dict:
     """Measure the gates, write the model card, the JSON and the figure into `folder`; return the measurements."""
     probes = cloze_probes(arithmetic=True)
-    hits = cloze_hits(model, tokenizer, probes)
+    hits = cloze_accuracy(model, tokenizer, probes).correct.tolist()
     by_relation: dict[str, list[bool]] = {}
     for probe, hit in zip(probes, hits, strict=True):
         by_relation.setdefault(probe.relation, []).append(hit)
@@ -84,20 +40,24 @@ def write_report_card(
     known = [h for p, h in zip(probes, hits, strict=True) if not p.arithmetic]
     tasks = evaluation_tasks("seen", 100)
     prompts = [f"### Instruction:\n{t.instruction}\n{t.input}".rstrip() + "\n\n### Response:" for t in tasks]
-    answers = continuations(model, tokenizer, prompts, 12)
+    answers = [g.text for g in generate(model, tokenizer, prompts, max_new_tokens=12)]
     matches = [
         normalise(first_sentence(a)) == normalise(t.answer) for a, t in zip(answers, tasks, strict=True)
     ]
+    written = generate(
+        model, tokenizer, PROSE_BEGINNINGS, max_new_tokens=60
+    )  # their text is stripped, the tokens are not
     samples = [
-        b + c for b, c in zip(PROSE_BEGINNINGS, continuations(model, tokenizer, list(PROSE_BEGINNINGS), 60))
+        begin + tokenizer.decode(g.token_ids, skip_special_tokens=True)
+        for begin, g in zip(PROSE_BEGINNINGS, written, strict=True)
     ]
     card = {
         **facts,
         "cloze": sum(known) / len(known),
         "worst relation": min(r["accuracy"] for name, r in relations.items() if name not in arithmetic),
         "exact match": sum(matches) / len(matches),
-        "fluent samples": sum(not loops(s) for s in samples),
-        "prose_perplexity": prose_perplexity(model, tokenizer, prose),
+        "fluent samples": sum(not circles(s) for s in samples),
+        "prose_perplexity": perplexity(model, tokenizer, prose).value,
         "relations": relations,
         "arithmetic": sorted(arithmetic),
         "samples": samples,

@@ -99,10 +99,6 @@ _KINDS: dict[str, tuple[str, ...]] = {
 }
 _KIND = {noun: kind for kind, nouns in _KINDS.items() for noun in nouns}
 NOUNS: tuple[str, ...] = tuple(_KIND)
-OBJECTS: tuple[tuple[str, str, str], ...] = tuple(
-    (noun, ("an " if noun[0] in "aeiou" else "a ") + noun, plural(noun)) for noun in NOUNS
-)
-_SINGULAR = {many: noun for noun, _, many in OBJECTS}
 _SOME: dict[str, tuple[str, ...]] = {  # the nouns that one plot or another is sensible for
     key: _w(words)
     for key, words in {
@@ -1117,7 +1113,6 @@ class _Slot(str):
     """A slot of the cast inside a parsed template."""
 
 
-_Node = str | tuple  # a literal, a slot, or a tuple of options, each a list of nodes
 _RULE: dict[str, tuple] = {}
 _TEXTS: list[str] = []  # every template text, for `lexicon`
 _TOKEN = re.compile(r"[\[\]|]|\{\w+\}|<\w+>|[^\[\]|{<]+")
@@ -1253,35 +1248,11 @@ def _tell(groups: tuple[tuple[bool, tuple], ...], rng: random.Random, cast: dict
     return _tidy("".join(out).replace("\0", cast["h1"], 1).replace("\0", cast["h"]))
 
 
-def _topic_noun(topic: str) -> str:
-    """The bare singular noun of a topic phrase."""
-    noun = re.sub(r"^(an?|the|some|my|your)\s+", "", topic.strip().lower().rstrip("."))
-    return _SINGULAR.get(noun, noun)
-
-
-def _fitting(plots: dict[str, tuple[str, tuple]], noun: str) -> tuple[str, ...]:
-    """The plots that `noun` can be the thing of; a noun the world does not know can only be drawn or dreamed
-    of."""
-    kind = _KIND.get(noun)
-    return tuple(
-        plot
-        for plot, (wanted, _) in plots.items()
-        if wanted == "any" or (noun in _SOME[wanted] if wanted in _SOME else wanted == kind)
-    )
-
-
-_BY_NOUN = {noun: _fitting(_STORY, noun) for noun in NOUNS}
-
-
-def story(rng: random.Random, topic: str | None = None) -> str:
-    """A short story; about `topic` ("dog", "a dog", also a noun that is not in `NOUNS`) if one is given."""
-    if topic is None:
-        name = _pick(rng, _PLOT_NAMES)
-        kind = _STORY[name][0]
-        noun = _pick(rng, NOUNS if kind in ("any", "none") else _SOME.get(kind) or _KINDS[kind])
-    else:
-        noun = _topic_noun(topic)
-        name = _pick(rng, _BY_NOUN.get(noun) or ("picture", "wish", "dream"))
+def story(rng: random.Random) -> str:
+    """A short story."""
+    name = _pick(rng, _PLOT_NAMES)
+    kind = _STORY[name][0]
+    noun = _pick(rng, NOUNS if kind in ("any", "none") else _SOME.get(kind) or _KINDS[kind])
     while True:
         text = _tell(_STORY[name][1], rng, _cast(rng, noun, _PLACE_OF.get(name, _OUT)))
         if text.count(" ") < 95 and sum(map(text.count, ".!?")) <= 9:
@@ -1303,9 +1274,8 @@ def dialogue(rng: random.Random) -> str:
     return _tell(groups, rng, _cast(rng, _pick(rng, _KINDS["small"]), _TRADE + _OUT))
 
 
-def sentence_with(word: str, rng: random.Random) -> str:
-    """One sentence of 6 to 14 words that contains the bare noun `word`."""
-    noun = _topic_noun(word) if word.lower().startswith(("a ", "an ", "the ")) else word
+def sentence_with(noun: str, rng: random.Random) -> str:
+    """One sentence of 6 to 14 words that contains the bare `noun`."""
     frames = _SENTENCE["any"] + _SENTENCE.get(_KIND.get(noun, "any"), ())
     while True:
         out: list[str] = []

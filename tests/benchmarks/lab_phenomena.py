@@ -14,8 +14,7 @@ from src import lab, runtime
 from src.data import anchor_prose, examples, preference_examples
 from src.generation import generate
 from src.lab.instructions import instruction_pool
-from src.lab.report_card import cloze_hits
-from src.metrics import exact_match, loops
+from src.metrics import cloze_accuracy, exact_match, loops
 from src.models import load_model, load_tokenizer
 from src.ppo import PPOConfig, PPOTrainer
 from src.reward_model import GPT2RewardModel, RewardSettings, reward_function, score, train_reward_model
@@ -58,7 +57,7 @@ class Lab:
         return self.models[seed]
 
     def cloze(self, model) -> float:
-        return float(np.mean(cloze_hits(model, self.tokenizer, self.probes)))
+        return cloze_accuracy(model, self.tokenizer, self.probes).accuracy
 
     def answers(self, model, tasks, temperature=0.0, tokens=32):
         prompts = [build_prompt(t.instruction, t.input) for t in tasks]
