@@ -298,9 +298,8 @@ def score_pairs(
 class RewardSettings:
     """One training run of a reward model."""
 
-    learning_rate: float = (
-        1e-5  # of the trunk, falling linearly to 0; 1e-5 to 2e-5 for GPT-2 small, 2e-4 for the lab model
-    )
+    # of the trunk, falling linearly to 0; 1e-5 to 2e-5 for GPT-2 small, 2e-4 for the lab model
+    learning_rate: float = 1e-5
     head_lr_multiplier: float = 3.0  # the head starts from noise
     logprob_lr_multiplier: float = 200.0  # a and b start at 0 and have far to go
     epochs: int = 1  # a second pass overfits

@@ -22,7 +22,7 @@ from src.jsonio import read_json, write_json
 from src.metrics import paired_difference
 from src.workspace import REFERENCE, STAGES
 from tests.smoke import environment
-from tests.solutions import Solution, copy_project, plain, solutions
+from tests.solutions import Solution, copy_project, plain, solutions, template_added
 
 Metrics = dict[str, Any]
 FILE = REFERENCE / "exercises.json"
@@ -52,7 +52,8 @@ def run_all(folder: Path) -> None:
         for number, command in enumerate(commands_of(solution)):
             target = kept / name_of(solution, number)
             if not target.is_dir():
-                with_template(project, solution, command)
+                with template_added(project, solution):
+                    run(project, command)
                 keep(project, target, stages_of(command))
                 run(project, ("src.run", *stages_of(command)))  # later stages build on the default
 
@@ -70,19 +71,6 @@ def stages_of(command: tuple[str, ...]) -> list[str]:
 def name_of(solution: Solution, number: int) -> str:
     """A folder name: stage, place among the stage's exercises and place of the command, from 1."""
     return f"{solution.stage}-{solutions(solution.stage).index(solution) + 1}-{number + 1}"
-
-
-def with_template(project: Path, solution: Solution, command: tuple[str, ...]) -> None:
-    """Run a command, with the template in place that its solution tells the reader to add."""
-    path = project / "src" / "templates.py"
-    before = path.read_text(encoding="utf-8")
-    if solution.template:
-        start = before.index("{\n", before.index("TEMPLATES")) + 2
-        path.write_text(f"{before[:start]}    {solution.template},\n{before[start:]}", encoding="utf-8")
-    try:
-        run(project, command)
-    finally:
-        path.write_text(before, encoding="utf-8")
 
 
 def run(project: Path, command: tuple[str, ...]) -> None:

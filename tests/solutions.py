@@ -12,6 +12,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +87,20 @@ def plain(command: tuple[str, ...]) -> list[str]:
     return [word for word in command[1:] if re.fullmatch(r"0[1-7]|all|report", word)]
 
 
+@contextmanager
+def template_added(folder: Path, solution: Solution) -> Iterator[None]:
+    """In the copy, the template that a solution tells the reader to add; gone again afterwards."""
+    path = folder / "src" / "templates.py"
+    before = path.read_text(encoding="utf-8")
+    if solution.template:
+        start = before.index("{\n", before.index("TEMPLATES")) + 2
+        path.write_text(f"{before[:start]}    {solution.template},\n{before[start:]}", encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
 def without_effect(folder: Path, command: tuple[str, ...]) -> list[str]:
     """The settings of a command that are in none of the results it made."""
     numbers = [n for n in STAGES if n in plain(command) or "all" in plain(command)]
@@ -124,20 +140,15 @@ def main(folder: Path, minutes: float = float("inf")) -> int:
 def check(folder: Path, seconds: float = float("inf")) -> int:
     """Run the solutions, in a copy whose stages have run, until `seconds` are over; 1 when one fails."""
     failed, whole = [], Stopwatch()
-    templates = folder / "src" / "templates.py"
     for solution in itertools.chain.from_iterable(map(solutions, STAGES)):
         if whole.seconds > seconds:
             print(f"no time left for {solution.stage} {solution.stars}")
             continue
-        before = templates.read_text(encoding="utf-8")
-        if solution.template:
-            start = before.index("{\n", before.index("TEMPLATES")) + 2
-            templates.write_text(
-                f"{before[:start]}    {solution.template},\n{before[start:]}", encoding="utf-8"
-            )
         for command in solution.commands:
             watch = Stopwatch()
-            problem = run(folder, command) or "; ".join(
+            with template_added(folder, solution):
+                problem = run(folder, command)
+            problem = problem or "; ".join(
                 f"{text} is not in the result" for text in without_effect(folder, command)
             )
             label = f"{solution.stage} {solution.stars} {' '.join(command)}"
@@ -145,7 +156,6 @@ def check(folder: Path, seconds: float = float("inf")) -> int:
             if problem:
                 print(problem)
                 failed.append(label)
-        templates.write_text(before, encoding="utf-8")
         touched = list(dict.fromkeys(word for command in solution.commands for word in plain(command)))
         some = [word for word in touched if word not in ("all", "report")]  # a change of all fits together
         if len(some) > 1 and (problem := run(folder, ("src.run", *some))):

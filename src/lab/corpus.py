@@ -170,9 +170,8 @@ def training_paragraphs(seed: int = 0) -> Iterator[str]:
     return (text for i, text in enumerate(paragraphs(seed)) if i % HELD_OUT_EVERY)
 
 
-@lru_cache(
-    maxsize=8
-)  # every evaluation asks for the same ones, and most of what is written for them is passed over
+# Every evaluation asks for the same ones, and most of what is written for them is passed over
+@lru_cache(maxsize=8)
 def held_out_prose(count: int, seed: int = 0) -> tuple[str, ...]:
     """`count` paragraphs the base model has never seen, of the same three kinds."""
     held_out = (text for i, text in enumerate(paragraphs(seed)) if i % HELD_OUT_EVERY == 0)
