@@ -19,6 +19,7 @@ from src import plots, runtime
 from src.claims import BY_ID, MIN_SEEDS, claim_table
 from src.config import Config, load_config
 from src.jsonio import read_json
+from src.report import expected_cost
 from src.schema import NOTEBOOKS
 from src.workspace import REFERENCE, Run, Workspace
 
@@ -45,18 +46,10 @@ def open_stage(stage: str) -> tuple[Config, Run]:
 
 
 def show_expected_cost(cfg: Config, run: Run) -> None:
-    """What to expect before anything is computed: time and memory of the last rendering that is in outputs/reference."""
+    """What to expect before anything is computed: time and memory of the rendering that is in outputs/reference."""
     manifest = REFERENCE / run.stage.name / "manifest.json"
     if cfg.profile == "lab" and manifest.is_file():
-        made = read_json(manifest)
-        seconds = made["duration_seconds"] / made["seeds"]
-        time = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
-        say(
-            f"*What to expect: an earlier rendering took {time} a training seed on two cores that train at "
-            f"{made['machine']['training_gflops']:.0f} GFLOP/s (`python -m src.run plan` measures yours) and "
-            f"{made['peak_memory_mb'] / 1000:.1f} GB of memory at its peak; this run has {cfg.seeds} "
-            f"seed{'s' * (cfg.seeds > 1)}.*"
-        )
+        say(expected_cost(read_json(manifest), cfg.seeds))
 
 
 def say(text: str) -> None:

@@ -39,7 +39,7 @@ from src.config import (
 )
 from src.headless import NOTEBOOK_FOLDER, Progress, RunError, clock, execute, table, write_notebook
 from src.jsonio import JSONFileError, read_json
-from src.report import build_report, write_readme
+from src.report import build_report, with_own_cost, write_headline, write_readme
 from src.schema import NOTEBOOKS, PROFILES, nearest
 from src.workspace import REFERENCE, STAGES, Stage, Workspace, WorkspaceError
 
@@ -152,7 +152,7 @@ def show_status(profile: str | None, overrides: list[str]) -> int:
 
 def render(seeds: int = RENDER_SEEDS) -> int:
     """Execute all notebooks of the lab profile with several seeds; then renew what is committed: notebooks/,
-    outputs/reference and the results block of the README.
+    outputs/reference and what the README shows of it.
 
     Nothing is replaced before every stage has run and the size of every file was checked; then it goes stage by
     stage, so what stops it half-way (a full disk, Ctrl-C) leaves some stages old: run it again, or take them back
@@ -180,10 +180,10 @@ def render(seeds: int = RENDER_SEEDS) -> int:
             _promote(file, fresh / file.relative_to(folder), workspace.root.parent)
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
-        write_notebook(
-            nbformat.read(folder / f"{stage.notebook}.ipynb", as_version=4),
-            NOTEBOOK_FOLDER / f"{stage.notebook}.ipynb",
-        )
+        notebook = nbformat.read(folder / f"{stage.notebook}.ipynb", as_version=4)
+        with_own_cost(notebook, read_json(target / "manifest.json"))
+        write_notebook(notebook, NOTEBOOK_FOLDER / f"{stage.notebook}.ipynb")
+    write_headline()
     write_readme()
     print(f"renewed notebooks/, outputs/reference and README.md ({len(STAGES)} stages, seeds: {seeds})")
     return 0

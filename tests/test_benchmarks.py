@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from src import lab
+from src import lab, report
 from src.ppo import PPOConfig
 from tests.benchmarks import __main__ as together
 from tests.benchmarks import common, dpo, kl, ppo, reward, sft
@@ -129,6 +129,7 @@ def test_summary_reaches_its_target_or_not(module, target, factor, met):
     line, best = module.summary(runs)
     assert (line.against, line.goals) == ("stock", [common.Goal(f"≥ {target:g} × faster", met)])
     assert (best.against, best.ratio, best.goals) == ("stock-best", "2.00 × faster", [])
+    assert best.gap == 0 and best.peak == 2.0
     assert line.share == pytest.approx(0.2) and line.memory == 3000 and "20" in line.work
     assert module.summary({"ours": runs["ours"]}) == []
 
@@ -181,23 +182,9 @@ def test_show_puts_every_line_in_one_table():
         *ppo.summary(ppo_runs(13.0, 5000.0)),
     ]
     head, first, second = common.show(lines).splitlines()
-    assert head.split() == [
-        "work",
-        "ours",
-        "s",
-        "against",
-        "its",
-        "s",
-        "ratio",
-        "of",
-        "peak",
-        "peak",
-        "MB",
-        "target",
-        "reached",
-    ]
-    assert first.split()[-9:] == ["×", "faster", "20.0%", "3000", "≥", "8", "×", "faster", "yes"]
-    assert second.endswith("≤ 12 s; ≤ 6 GB  NO; yes")
+    assert head.split()[:3] == ["work", "ours", "(s)"] and head.endswith("target          reached")
+    assert first.split()[-7:] == ["20%", "3.0", "≥", "8", "×", "faster", "yes"]
+    assert second.endswith("≤ 12 s; ≤ 6 GB  no; yes")
 
 
 def test_operations_are_those_of_gpt2():
@@ -249,6 +236,43 @@ def test_one_table_at_the_end_and_a_failure_does_not_stop_the_others(monkeypatch
     printed = capsys.readouterr()
     assert "out of memory" in printed.err
     assert printed.out.index("All together") < printed.out.index("PPO step, 16 prompts")
+
+
+def test_a_table_is_published_when_all_have_run_and_only_when_asked(monkeypatch, tmp_path, capsys):
+    def main(*flags):
+        monkeypatch.setattr(
+            together,
+            "MAINS",
+            {
+                "ppo": lambda arguments: ppo.summary(ppo_runs(9.0, 5000.0)),
+                "sft": lambda arguments: sft.summary({"stock": [made_up(90.0)], "ours": [made_up(10.0)]}),
+            },
+        )
+        together.main(["--alpaca", __file__, "--pairs", __file__, "--tokenizer", "t", "--steps", "7", *flags])
+
+    published = []
+    monkeypatch.setattr(together, "publish", lambda *given: published.append(given))
+    main()
+    assert not published
+    main("--publish")
+    with pytest.raises(SystemExit):
+        main("--publish", "--only", "sft")
+    assert "leave --only out" in capsys.readouterr().err
+    monkeypatch.undo()
+
+    ((lines, options),) = published
+    readme = tmp_path / "README.md"
+    blocks = [f"{begin}\n{end}\n" for begin, end in (report.MARKERS, report.SPEED_MARKERS)]
+    readme.write_text("before\n" + "between\n".join(blocks) + "after\n", encoding="utf-8")
+    together.publish(lines, options, tmp_path, readme)
+    text = readme.read_text(encoding="utf-8")
+    assert "matmul peak 2.00 TFLOP/s" in text and report.readme_speed(tmp_path) in text
+    assert "--rows 200 --reward-pairs 500 --dpo-pairs 100 --steps 7 --rounds 1" in text
+    assert "| PPO step, 16 prompts × 48 tokens | 9.0 |" in text and "| 9.00 × faster |" in text
+    assert text.startswith("before\n") and "between" in text and text.endswith("after\n")
+    readme.write_text("".join(blocks[:1]), encoding="utf-8")
+    with pytest.raises(ValueError, match="speed: written by"):
+        report.write_readme(readme, tmp_path)
 
 
 # --- Every variant once, tiny ------------------------------------------------------------------------------------

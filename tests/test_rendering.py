@@ -2,16 +2,19 @@
 code, the settings and the base model that are committed beside them."""
 
 import base64
+import io
 import platform
 import re
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from src.config import ROOT, load_config
 from src.fingerprint import base_model_hash, notebook_code
 from src.jsonio import read_json
-from src.report import readme_results
+from src.report import EXPECTED, HEADLINE, expected_cost, readme_results, write_headline
 from src.workspace import REFERENCE, STAGES
 
 AGAIN = "no longer what was rendered; to renew it: python -m src.run render"
@@ -50,6 +53,31 @@ def test_the_notebook_shows_the_figures_of_its_stage_and_no_others(stage):
     shown = [base64.b64decode(found["image/png"]) for found in data if "image/png" in found]
     kept = [file.read_bytes() for file in (REFERENCE / stage.name / "figures").glob("*.png")]
     assert len(shown) == len(kept) and set(shown) == set(kept), AGAIN
+
+
+@each_stage
+def test_the_notebook_begins_with_the_cost_of_its_own_rendering(stage):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{stage.notebook}.ipynb", as_version=4)
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    said = [
+        found["text/markdown"] for found in outputs if found.get("text/markdown", "").startswith(EXPECTED)
+    ]
+    made = manifest(stage.name)
+    assert said == [expected_cost(made, made["seeds"])], AGAIN
+
+
+def test_the_headline_figure_is_drawn_from_the_committed_results(tmp_path):
+    for stage in STAGES.values():
+        (tmp_path / stage.name).mkdir()
+        for name in ("metrics.json", "manifest.json"):
+            (tmp_path / stage.name / name).write_bytes((REFERENCE / stage.name / name).read_bytes())
+    write_headline(tmp_path)
+    ours, kept = (
+        np.asarray(Image.open(io.BytesIO((folder / HEADLINE).read_bytes())).convert("L"), dtype=float)
+        for folder in (tmp_path, REFERENCE)
+    )
+    assert ours.shape == kept.shape and np.abs(ours - kept).mean() < 0.5, AGAIN
+    assert kept.std() > 10  # not a blank page
 
 
 def test_the_readme_shows_the_committed_results_and_links_to_what_is_there():

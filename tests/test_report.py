@@ -1,14 +1,28 @@
 """The report page and the README's results block are made from result files, and only from them."""
 
+import html
+import itertools
 import json
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from src.claims import BY_ID
+from src.config import ROOT
 from src.jsonio import write_json
-from src.report import MARKERS, build_report, claim_rows, read_stages, readme_results, write_readme
-from src.workspace import REFERENCE
+from src.report import (
+    MARKERS,
+    build_report,
+    claim_rows,
+    expected_cost,
+    read_stages,
+    readme_results,
+    stage_rows,
+    with_own_cost,
+    write_readme,
+)  # fmt: skip
+from src.workspace import REFERENCE, STAGES
 
 
 @pytest.fixture
@@ -26,6 +40,47 @@ def test_the_page_is_self_contained_and_escaped(outputs):
     page = build_report(outputs, outputs / "report.html").read_text(encoding="utf-8")
     assert "exact &lt;0.5&gt;" in page and "data:image/png;base64" in page and "supported" in page
     assert "http" not in page.replace("https://www.w3.org", "")
+
+
+def test_the_page_has_every_table_figure_and_caption_of_the_notebooks(tmp_path):
+    page = build_report(REFERENCE, tmp_path / "report.html").read_text(encoding="utf-8")
+    tables = figures = 0
+    for stage in STAGES.values():
+        notebook = json.loads((ROOT / "notebooks" / f"{stage.notebook}.ipynb").read_text(encoding="utf-8"))
+        data = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])]
+        tables += sum("".join(found.get("text/html", "")).count("<table") for found in data)
+        for found, after in itertools.pairwise(data):
+            if "image/png" in found:
+                figures += 1
+                caption = html.escape("".join(after["text/markdown"]).strip("* \n"))
+                assert f"<figcaption>{caption}</figcaption>" in page
+    assert figures > 40 and page.count("<figure>") == page.count("data:image/png;base64,") == figures
+    assert tables > 60 and page.count("<table") == tables + 2  # stages and ledger
+    assert "<h2>07_rlhf_reward_model_ppo</h2>" in page and "</h3>\n<h3>" not in page
+
+
+def test_key_figures_stand_beside_those_of_the_reference(outputs):
+    theirs = read_stages(REFERENCE)
+    (row,) = stage_rows(read_stages(outputs), theirs)
+    assert row["key figure"] == "exact <0.5>"
+    assert row["reference"] == theirs["stage2_instruction"]["metrics"]["key_figure"]
+    assert "reference" not in stage_rows(theirs)[0]
+    page = build_report(outputs, outputs / "report.html").read_text(encoding="utf-8")
+    assert html.escape(row["reference"]) in page
+
+
+def test_a_rendered_notebook_begins_with_its_own_cost():
+    machine = {"training_gflops": 93.4}
+    made = {"duration_seconds": 450.0, "seeds": 5, "peak_memory_mb": 900, "machine": machine}
+    before = expected_cost(made | {"machine": {"training_gflops": 4.0}, "seeds": 1}, 5)
+    other = nbformat.v4.new_output("display_data", {"text/markdown": "A sentence."})
+    said = nbformat.v4.new_output("display_data", {"text/markdown": before})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[other, said])])
+    with_own_cost(notebook, made)
+    assert other["data"]["text/markdown"] == "A sentence."
+    text = said["data"]["text/markdown"]
+    assert "93 GFLOP/s" in text and "90 seconds" not in text and "2 minutes a training seed" in text
+    assert "5 seeds" in text and "0.9 GB" in text
 
 
 def test_a_changed_result_changes_the_report(outputs):

@@ -45,7 +45,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "NOTEBOOK_FOLDER", tmp_path / "notebooks")
     for module in (run, plan):
         monkeypatch.setattr(module, "REFERENCE", tmp_path / "reference")
-    monkeypatch.setattr(run, "write_readme", lambda: (tmp_path / "README.md").write_text("renewed"))
+    for name in ("write_readme", "write_headline"):
+        monkeypatch.setattr(run, name, lambda name=name: (tmp_path / name).write_text("renewed"))
     monkeypatch.setattr(workspace, "stage_code", lambda stage: {})
     monkeypatch.setattr(runtime, "measure_machine", lambda *a, **k: MACHINE)
     monkeypatch.setattr(
@@ -363,7 +364,7 @@ def test_render_promotes_small_files_and_notebooks(engine, place):
     (old / "gone.json").write_text("{}")
     assert run.main(["render"]) == 0
     assert all(flags == ["seeds=5"] for _, flags in engine.ran)
-    assert (place / "README.md").read_text() == "renewed"
+    assert (place / "write_readme").is_file() and (place / "write_headline").is_file()
     kept = {p.relative_to(old).as_posix() for p in old.rglob("*") if p.is_file()}
     assert kept == {"manifest.json", "metrics.json", "samples_greedy.json", "figures/loss.png"}
     assert read_json(old / "manifest.json")["seeds"] == 5

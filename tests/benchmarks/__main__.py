@@ -1,16 +1,22 @@
 """All speed benchmarks and one table of them.
 
-    python -m tests.benchmarks --alpaca alpaca.json --pairs hh_rlhf.jsonl.gz --tokenizer models/gpt2
+    python -m tests.benchmarks --alpaca alpaca.json --pairs hh_rlhf.jsonl.gz --tokenizer models/gpt2 [--publish]
 
 SFT, reward model and DPO against stock TRL, KL-regularised against plain SFT, and a PPO step, all at GPT-2-124M's shape, with
 the targets of the design. Takes an hour or more on two cores; a benchmark that fails is named at the end and does not stop the
-others. Nothing is asserted: the exit code is 0 unless one failed to run.
+others. Nothing is asserted: the exit code is 0 unless one failed to run. `--publish` keeps the table in outputs/reference and
+shows it in README.md.
 """
 
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from src.config import ROOT
+from src.jsonio import write_json
+from src.report import SPEED_FILE, write_readme
+from src.workspace import REFERENCE
 from tests.benchmarks import common, dpo, kl, ppo, reward, sft
 
 MAINS: dict[str, Callable[[list[str]], list[common.Line]]] = {
@@ -37,7 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=common.positive, default=3, help="of PPO")
     parser.add_argument("--rounds", type=common.positive, default=1, help="the best of so many runs counts")
     parser.add_argument("--only", nargs="+", choices=MAINS, default=list(MAINS))
+    parser.add_argument("--publish", action="store_true", help="renew outputs/reference and README.md")
     options = parser.parse_args(arguments)
+    if options.publish and options.only != list(MAINS):
+        parser.error("--publish takes all benchmarks: leave --only out")
     lines, failed = [], []
     for name in options.only:
         try:
@@ -49,6 +58,28 @@ def main(arguments: list[str] | None = None) -> None:
         print("\nAll together\n" + common.show(lines))
     if failed:
         sys.exit(f"failed to run: {', '.join(failed)} (messages above)")
+    if options.publish:
+        publish(lines, options)
+
+
+def publish(
+    lines: list[common.Line],
+    options: argparse.Namespace,
+    reference: Path = REFERENCE,
+    readme: Path = ROOT / "README.md",
+) -> None:
+    """Keep the table beside the committed results, with its command, and renew README from both. Raises what `write_readme`
+    raises."""
+    sizes = ("rows", "reward_pairs", "dpo_pairs", "steps", "rounds")
+    asked = " ".join(f"--{name.replace('_', '-')} {getattr(options, name)}" for name in sizes)
+    files = "--alpaca alpaca.json --pairs hh_rlhf.jsonl.gz --tokenizer models/gpt2"
+    found = {
+        "command": f"python -m tests.benchmarks {files} {asked}",
+        "machine": common.machine(lines),
+        "rows": [common.cells(line) for line in lines],
+    }
+    write_json(reference / SPEED_FILE, found)
+    write_readme(readme, reference)
 
 
 def command(name: str, options: argparse.Namespace) -> list[str]:

@@ -188,33 +188,72 @@ class Line:
     other_seconds: float | None = None
     ratio: str = ""
     goals: list[Goal] = field(default_factory=list)
+    peak: float = 0.0  # TFLOP/s: what `share` is a share of
+    gap: float | None = None  # mean distance of the two loss curves, where both read the same batches
 
 
-def compare(work: str, runs: Runs, name: str, against: str, factor: float | None = None) -> list[Line]:
+def compare(
+    work: str, runs: Runs, name: str, against: str, factor: float | None = None, same_batches: bool = True
+) -> list[Line]:
     """The line "`name` is so many times faster than `against`", with `factor` as the target; none if either did not run."""
     best = fastest(runs)
     if name not in best or against not in best:
         return []
     mine, other = best[name], best[against]
     ratio = other["seconds"] / mine["seconds"]
-    goals = [] if factor is None else [at_least(ratio, factor, "× faster")]
-    faster = f"{ratio:.2f} × faster"
-    numbers = (mine["seconds"], share(mine, runs), mine["memory"])
-    return [Line(work, *numbers, against, other["seconds"], faster, goals)]
+    return [
+        Line(
+            work,
+            mine["seconds"],
+            share(mine, runs),
+            mine["memory"],
+            against,
+            other["seconds"],
+            f"{ratio:.2f} × faster",
+            [] if factor is None else [at_least(ratio, factor, "× faster")],
+            max(peaks(runs).values()),
+            statistics.mean(map(_distance, mine["losses"], other["losses"])) if same_batches else None,
+        )
+    ]
+
+
+def _distance(a: float, b: float) -> float:
+    return abs(a - b)
+
+
+def cells(line: Line) -> dict[str, str]:
+    """A line of the table as texts, by column."""
+    return {
+        "work": line.work,
+        "ours (s)": f"{line.seconds:.1f}",
+        "against": line.against,
+        "its (s)": "" if line.other_seconds is None else f"{line.other_seconds:.1f}",
+        "ratio": line.ratio,
+        "losses differ by": "" if line.gap is None else f"{line.gap:.4f}",
+        "of peak": f"{line.share:.0%}",
+        "memory (GB)": f"{line.memory / 1000:.1f}",
+        "target": "; ".join(goal.text for goal in line.goals),
+        "reached": "; ".join("yes" if goal.met else "no" for goal in line.goals),
+    }
 
 
 def show(lines: Sequence[Line]) -> str:
     """The table: ours against stock, ratio, share of the peak, memory, target."""
-    rows = [("work", "ours s", "against", "its s", "ratio", "of peak", "peak MB", "target", "reached")]
-    for line in lines:
-        other = "" if line.other_seconds is None else f"{line.other_seconds:.1f}"
-        targets = "; ".join(goal.text for goal in line.goals)
-        reached = "; ".join("yes" if goal.met else "NO" for goal in line.goals)
-        numbers = (f"{line.share:.1%}", f"{line.memory:.0f}")
-        rows.append(
-            (line.work, f"{line.seconds:.1f}", line.against, other, line.ratio, *numbers, targets, reached)
-        )
-    return table(rows)
+    rows = [cells(line) for line in lines]
+    return table([tuple(rows[0]), *(tuple(row.values()) for row in rows)])
+
+
+def machine(lines: Sequence[Line]) -> dict[str, str | int | list[float]]:
+    """What a published table says of the machine: threads, precision, and the lowest and highest matmul peak (TFLOP/s) that
+    the shares of its lines are shares of."""
+    from src.runtime import resolve_precision, thread_count
+
+    found = [line.peak for line in lines]
+    return {
+        "threads": thread_count(),
+        "precision": resolve_precision("auto"),
+        "peaks": [round(min(found), 3), round(max(found), 3)],
+    }
 
 
 def start(main: Callable[[], object]) -> None:

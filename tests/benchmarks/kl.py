@@ -57,6 +57,7 @@ def summary(runs: Runs) -> list[Line]:
                 best["plain"]["seconds"],
                 f"{times:.2f} × its time, {more:+.2f} GB",
                 [common.at_most(times, TIME, "× its time"), common.at_most(more, MEMORY, "GB more")],
+                max(common.peaks(runs).values()),
             )
         )
     return lines

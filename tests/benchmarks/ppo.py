@@ -53,7 +53,8 @@ def summary(runs: Runs) -> list[Line]:
         common.at_most(memory / 1000, MEMORY, "GB"),
     ]
     work = f"PPO step, {best['batch']} prompts × {best['new_tokens']} tokens"
-    return [Line(work, best["seconds"], common.share(best, runs), memory, goals=goals)]
+    peak = max(common.peaks(runs).values())
+    return [Line(work, best["seconds"], common.share(best, runs), memory, goals=goals, peak=peak)]
 
 
 def run(name: str, options: argparse.Namespace) -> dict:

@@ -42,8 +42,8 @@ def summary(runs: Runs) -> list[Line]:
     lines = []
     for name, what in (("ours", "same order"), ("ours-grouped", "grouped by length")):
         work = f"SFT epoch, {rows} rows, {what}"
-        lines += common.compare(work, runs, name, "stock", TARGET)
-        lines += common.compare(work, runs, name, "stock-best")
+        lines += common.compare(work, runs, name, "stock", TARGET, name == "ours")
+        lines += common.compare(work, runs, name, "stock-best", same_batches=name == "ours")
     return lines
 
 
