@@ -2,7 +2,7 @@
 
 Self-Instruct (Wang et al. 2022, arXiv 2212.10560) with two changes. The seed tasks do not stand in a prompt: a copy of the
 model is trained on them for a few passes, which a model too small to learn from examples in its prompt needs. And
-beside the filter a judge decides which rows stay. Choosing a model's own answers by a grade and training
+beside the filter a judge decides which rows stay. Notebook 06 asks in its section 6 whether such rows help. Choosing a model's own answers by a grade and training
 on them is rejection sampling (STaR, Zelikman et al. 2022, arXiv 2203.14465).
 """
 

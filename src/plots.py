@@ -1,7 +1,7 @@
 """Every figure of the course in one style: few kinds of plot, the same colour for the same stage everywhere.
 
 All notebooks draw through this module. Colours are those of Okabe & Ito (2008), which people with
-colour-blind vision can tell apart; intervals are always drawn where they exist. Every function returns a
+colour-blind vision can tell apart, and a few of the same kind where a figure needs more; intervals are drawn where they are given. Every function returns a
 closed matplotlib `Figure`: it is shown by being the last value of a cell (or by `display`), saved by
 `run.figure`, and needs no screen.
 """

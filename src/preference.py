@@ -1,4 +1,4 @@
-"""The rivals that PPO is held against: best-of-n sampling and direct preference optimisation, at equal KL.
+"""The rivals that PPO is held against: best-of-n sampling and direct preference optimisation, by their distance.
 
 Notebook 07 plots all of them over sqrt(KL from the SFT model), after Gao et al. (2022, arXiv 2210.10760). Best-of-n
 needs no training: its KL has a known upper bound. DPO (Rafailov et al. 2023, arXiv 2305.18290) is TRL's `DPOTrainer`; the tokens it

@@ -23,6 +23,11 @@ NOTEBOOKS_SHOWN = ROOT / "notebooks"  # the executed notebooks of the committed 
 MARKERS = ("<!-- results: written by python -m src.run render -->", "<!-- end of results -->")
 SPEED_MARKERS = ("<!-- speed: written by python -m tests.benchmarks --publish -->", "<!-- end of speed -->")
 SPEED_FILE = "benchmarks.json"
+KILL_MARKERS = (
+    "<!-- kills: written by python -m tests.benchmarks.kill_stages --publish -->",
+    "<!-- end of kills -->",
+)
+KILL_FILE = "kills.json"
 HEADLINE = "headline.png"
 EXPECTED = "*What to expect:"  # how the sentence of `expected_cost` begins
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -265,12 +270,25 @@ def readme_speed(reference: Path = REFERENCE) -> str:
     return "\n\n".join([SPEED_MARKERS[0], command, where, markdown_table(found["rows"]), SPEED_MARKERS[1]])
 
 
+def readme_kills(reference: Path = REFERENCE) -> str:
+    """The README's sentence on killed stages, markers included, from the committed reference."""
+    found = read_json(reference / KILL_FILE)
+    left = ", ".join(f"{count} × {what}" for what, count in found["left"].items())
+    after = f"{found['next run ok']} of {found['kills']} next runs succeeded"
+    text = f"`{found['command']}`: {found['kills']} kills; what was left: {left}; mixtures: **{found['mixed']}**; {after}."
+    return "\n\n".join([KILL_MARKERS[0], text, KILL_MARKERS[1]])
+
+
 def write_readme(readme: Path = ROOT / "README.md", reference: Path = REFERENCE) -> None:
-    """Renew what the README shows of results, and of benchmarks if the reference has them. Raises ValueError when
-    markers are missing, and what `ledger` raises for a claim that is not listed or is damaged."""
+    """Renew what the README shows of results, and of benchmarks and kills if the reference has them. Raises ValueError
+    when markers are missing, and what `ledger` raises for a claim that is not listed or is damaged."""
     text = _between(readme.read_text(encoding="utf-8"), MARKERS, readme_results(reference))
-    if (reference / SPEED_FILE).is_file():
-        text = _between(text, SPEED_MARKERS, readme_speed(reference))
+    for file, markers, block in (
+        (SPEED_FILE, SPEED_MARKERS, readme_speed),
+        (KILL_FILE, KILL_MARKERS, readme_kills),
+    ):
+        if (reference / file).is_file():
+            text = _between(text, markers, block(reference))
     temporary = readme.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(readme)

@@ -64,6 +64,12 @@ def test_source_settings_of_the_gpt2_profile():
         4,
     )
     assert load_config("01", "gpt2", environ={}).data.rows == 22
+    two, three = (load_config(stage, "gpt2", environ={}) for stage in ("02", "03"))
+    assert two.data.rows == three.data.rows == 200 and two.train.templates == "five"
+    assert (six.train.templates, six.train.kl_anchor) == ("single", "response")
+    journey = seven.journey
+    assert (seven.reward.pairs, journey.v1_steps, journey.v2_steps, journey.v3_steps) == (5000, 30, 100, 150)
+    assert (journey.v2_kl, journey.v3_kl) == (0.2, 0.5)
     lora = load_config("03", "gpt2", environ={}).lora
     assert (lora.r, lora.alpha, lora.target_modules) == (16, 32, ("c_attn", "c_proj"))
 

@@ -1,5 +1,7 @@
 """The seven notebooks: executed in a shortened setting, and the committed ones fit to be read on GitHub."""
 
+import ast
+import html
 import json
 import re
 import subprocess
@@ -10,6 +12,7 @@ import nbformat
 import pytest
 
 from src.config import ROOT, ConfigError, load_config
+from src.evaluation import PANEL
 from src.jsonio import read_json
 from src.schema import NOTEBOOKS
 from src.workspace import STAGES, Workspace
@@ -76,7 +79,7 @@ def allowed_numbers() -> str:
 @pytest.mark.parametrize("number", STAGES)
 def test_the_exercises_have_solutions_with_valid_settings(number):
     """Three grades of difficulty, each with a collapsed solution whose settings exist and are in range. (`tests.solutions`
-    runs them all, in CI.)"""
+    runs them, as many as its time allows; `tests.outcomes` ran all at full size.)"""
     found = solutions(number)
     assert {"★", "★★", "★★★"} == {solution.stars for solution in found}
     for solution in found:
@@ -94,6 +97,23 @@ def _accepts(number: str, override: str) -> bool:
     except ConfigError:
         return False
     return True
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_no_cell_asks_which_profile_is_active(path):
+    """The profiles differ in settings alone, so that what a reader learns in the lab is what runs on GPT-2."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for node in ast.walk(ast.parse(cell.source if cell.cell_type == "code" else "")):
+            if isinstance(node, (ast.If, ast.IfExp, ast.While, ast.Compare, ast.Match, ast.BoolOp)):
+                asked = getattr(node, "test", None) or getattr(node, "subject", None) or node
+                assert "profile" not in ast.unparse(asked), ast.unparse(asked)
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_every_notebook_shows_the_fixed_prompts(path):
+    outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
+    tables = [output.get("data", {}).get("text/html", "") for output in outputs]
+    assert any(all(html.escape(prompt, quote=False) in table for prompt in PANEL) for table in tables)
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,12 @@ def test_every_figure_is_closed_labelled_small_and_byte_stable(name):
         assert not axes.spines["top"].get_visible()
 
 
+def test_stages_have_the_colours_that_colour_blind_readers_tell_apart():
+    okabe_ito = {"#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000"}
+    greys = {code for code in plots.STAGE_COLOURS.values() if code[1:3] == code[3:5] == code[5:7]}
+    assert {*plots.STAGE_COLOURS.values(), *plots.CYCLE} - greys == okabe_ito
+
+
 def test_every_stage_has_its_own_colour_that_never_changes():
     assert {stage.name for stage in STAGES.values()} < set(plots.STAGE_COLOURS)
     assert len(set(plots.STAGE_COLOURS.values())) == len(plots.STAGE_COLOURS)

@@ -10,8 +10,14 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from src import lab
+from src.config import ROOT
+from src.jsonio import read_json
 from src.lab import pretrain
 from src.lab.pretrain import BATCH, Trainer, put_back, put_in_place, tokenizer_for
+from src.lab.report_card import GATES, _model_card
+from src.metrics import cloze_accuracy
+from src.models import load_model, load_tokenizer
 
 
 def trainer(folder, seed=0, steps=2):
@@ -23,6 +29,20 @@ def trainer(folder, seed=0, steps=2):
 
 def weights(found):
     return torch.cat([p.detach().flatten() for p in found.model.parameters()])
+
+
+def test_the_shipped_model_passes_its_gates_and_its_card_is_its_own():
+    folder = ROOT / "models" / "lab-gpt2"
+    card = read_json(folder / "report_card.json")
+    assert _model_card(card) == (folder / "README.md").read_text(encoding="utf-8")
+    assert card["exact match"] <= GATES["exact match"]
+    assert all(card[gate] >= GATES[gate] for gate in GATES if gate != "exact match")
+    assert (GATES["cloze"], GATES["exact match"]) == (0.95, 0.1)
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 12e6
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    assert 3e6 <= model.num_parameters() == card["parameters"] <= 6e6
+    known = cloze_accuracy(model, tokenizer, lab.cloze_probes(300)).accuracy
+    assert known == pytest.approx(card["cloze"], abs=0.02)  # the card's, over all facts
 
 
 def test_a_run_is_resumed_where_it_was_saved(tmp_path):

@@ -1,6 +1,6 @@
 """Build the lab's base model from nothing: corpus -> BPE tokenizer -> GPT-2 -> `models/lab-gpt2`, with its report card.
 
-    python -m src.lab.pretrain            # 40 minutes on two CPU cores if nothing else runs; resumes where it was stopped
+    python -m src.lab.pretrain            # 40 to 70 minutes on two CPU cores (its report card says); resumes where it was stopped
     python -m src.lab.pretrain --tokens 12000000 --folder models/lab-gpt2
 
 The architecture is GPT-2's (Radford et al. 2019), the corpus is `corpus.py`, the schedule is one cosine decay with warm-up.

@@ -1,13 +1,14 @@
 """Is a stage ever half-written? Real stages, killed with SIGKILL at random moments.
 
-    python -m tests.benchmarks.kill_stages --times 20 --seed 0
+    python -m tests.benchmarks.kill_stages --times 20 --seed 0 [--publish]
 
 Runs the stages once in the shortened setting of `tests/smoke.py`, into a scratch folder, to have results and to know how long
 each takes. Then, again and again: starts a random stage, kills it at a moment drawn uniformly from that time, looks at every
 stage's folder (it must be the old result, byte for byte, or a new one with nothing missing and weights that are those of its
 manifest), and runs the stage once more, which must succeed and be fresh. Who is killed is drawn too: the whole process group
 with its kernel, as when the power fails; the command alone, as by `kill -9`; or the kernel alone, as when memory runs out.
-The exit code is 1 when anything was not as it must be; the scratch folder is kept then. Linux and macOS.
+The exit code is 1 when anything was not as it must be; the scratch folder is kept then. `--publish` keeps the counts, good or
+bad, in outputs/reference and shows them in README.md. Linux and macOS.
 """
 
 import argparse
@@ -20,15 +21,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from src.config import ROOT, load_config
 from src.fingerprint import folder_hashes
 from src.headless import table
-from src.jsonio import JSONFileError, read_json
-from src.workspace import BY_NAME, STAGES, Stage, Workspace
+from src.jsonio import JSONFileError, read_json, write_json
+from src.report import KILL_FILE, write_readme
+from src.workspace import BY_NAME, REFERENCE, STAGES, Stage, Workspace
 from tests.smoke import environment, overrides_of
 
 VICTIMS = ("all", "command", "kernel")
@@ -198,15 +202,15 @@ def kill_once(course: Course, stage: Stage, moment: float, victim: str) -> tuple
     return hit, left, course.next_run(stage)
 
 
-def kill_often(course: Course, options: argparse.Namespace) -> bool:
-    """Run, kill and print; whether all was as it must be."""
+def kill_often(course: Course, options: argparse.Namespace) -> list[tuple[str, ...]]:
+    """Run, kill and print: a row a kill, as `HEAD` names them; none when a stage cannot even be run undisturbed."""
     generator = random.Random(options.seed)
     seconds = {}
     for stage in with_parents(options.stages):
         good, seconds[stage.number] = course.run(stage)
         if not good:
             print(course.log.read_text(encoding="utf-8")[-3000:], file=sys.stderr)
-            return False
+            return []
         print(f"{stage.number} {stage.name}: {seconds[stage.number]:.1f} s undisturbed", flush=True)
     rows: list[tuple[str, ...]] = []
     while len(rows) < options.times:
@@ -221,12 +225,25 @@ def kill_often(course: Course, options: argparse.Namespace) -> bool:
         where = f"{moment:.1f} of {seconds[number]:.1f}"
         rows.append((str(len(rows) + 1), f"{number} {stage.name}", hit, where, left, after))
         print("  ".join(rows[-1]), flush=True)
-    mixed = sum(row[4].startswith("MIXED") for row in rows)
-    failed = sum(row[5] != "ok" for row in rows)
-    print(
-        f"\n{table([HEAD, *rows])}\n\nnext run not ok: {failed}\nkilled {len(rows)} times, {mixed} mixed results"
-    )
-    return not mixed and not failed
+    return rows
+
+
+def counts(rows: list[tuple[str, ...]]) -> dict[str, Any]:
+    """How many kills there were, what they left, and how many next runs were as they must be."""
+    left = Counter(row[4].split(":")[0] for row in rows)
+    return {
+        "kills": len(rows),
+        "left": dict(sorted((what, count) for what, count in left.items() if what != "MIXED")),
+        "mixed": left["MIXED"],
+        "next run ok": sum(row[5] == "ok" for row in rows),
+    }
+
+
+def publish(found: dict[str, Any], options: argparse.Namespace) -> None:
+    """Keep the counts beside the committed results, with their command, and renew README from both."""
+    command = f"python -m tests.benchmarks.kill_stages --times {options.times} --seed {options.seed}"
+    write_json(REFERENCE / KILL_FILE, {"command": command} | found)
+    write_readme()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -239,17 +256,24 @@ def main(arguments: list[str] | None = None) -> int:
         "--stages", nargs="+", choices=STAGES, default=list(STAGES), help="which to kill (default: all)"
     )
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=list(VICTIMS))
+    parser.add_argument("--publish", action="store_true", help="renew outputs/reference and README.md")
     options = parser.parse_args(arguments)
+    if options.publish and (options.stages != list(STAGES) or options.victims != list(VICTIMS)):
+        parser.error("--publish takes all stages and victims: leave --stages and --victims out")
     if os.name != "posix":
         parser.error("needs process groups and SIGKILL: Linux or macOS")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` is reached
     outputs = Path(tempfile.mkdtemp(prefix="kill-stages-"))
     course = Course(outputs)
     try:
-        good = kill_often(course, options)
+        rows = kill_often(course, options)
     finally:
         course.stop()
-    if not good:
+    found = counts(rows)
+    print(f"\n{table([HEAD, *rows])}\n\n{found}")
+    if options.publish and rows:
+        publish(found, options)
+    if not rows or found["mixed"] or found["next run ok"] < len(rows):
         print(f"everything is kept in {outputs}", file=sys.stderr)
         return 1
     shutil.rmtree(outputs)
