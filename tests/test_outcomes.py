@@ -44,7 +44,7 @@ def test_the_default_run_of_the_outcomes_is_the_first_seed_of_the_rendering(stag
                 mean = values(found, outcomes.MEASURES[row["figure"]]).mean()
                 assert row["default"] == f"{mean:.3f}", (made["command"], row)
                 checked += 1
-    assert checked or stage in ("04", "05")  # which train no model of their own
+    assert checked or stage in ("04", "05", "07")  # which have no row on one model alone
 
 
 @pytest.mark.parametrize("stage", STAGES)
