@@ -1,5 +1,6 @@
-"""Imports in src/ run one way, so that a reader can begin anywhere and read on upwards; and importing stays light where it must."""
+"""The shape of the code: imports in src/ run one way, in the order that README gives, and every numbered invariant has its test."""
 
+import re
 from graphlib import TopologicalSorter
 
 from src.config import ROOT
@@ -37,6 +38,25 @@ def test_no_module_imports_one_that_leans_on_it():
         "augment"
     )
     assert {name for name, names in imports().items() if not names} >= FIRST
+
+
+def test_the_reading_order_of_the_readme_names_each_module_behind_all_that_it_imports():
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split("in reading order;", 1)[1].split("```")[1]
+    order = [
+        name
+        for line in block.strip().splitlines()
+        for name in re.split(r"\s{2,}", line, maxsplit=1)[1].split()
+    ]
+    found = {name: names for name, names in imports().items() if not name.startswith("lab")}
+    assert sorted(order) == sorted(found)
+    for name, names in found.items():
+        outside = {other for other in names if not other.startswith("lab")}
+        assert all(order.index(other) < order.index(name) for other in outside), name
+
+
+def test_all_thirty_invariants_have_a_test():
+    text = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").glob("test_*.py"))
+    assert {int(number) for number in re.findall(r"def test_inv(\d\d)_", text)} == {*range(1, 31)}
 
 
 def test_the_lab_world_leans_on_nothing_outside_but_to_train_and_test_its_base_model():
