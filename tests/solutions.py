@@ -3,10 +3,12 @@
 Each `python -m src.run …` in a collapsed solution of a notebook is executed in a copy of the project, in the shortened
 setting of `smoke.py`, after a first run of all stages; what the solution tells the reader to write into a file is
 written. A solution fails when its run fails or its settings are not those of the result. About twenty minutes on two
-cores; when MINUTES are over no further exercise is begun, and those left out are named.
+cores; when MINUTES are over no further exercise is begun, and those left out are named. With MINUTES each day begins with
+another exercise, so that none is always left out.
 """
 
 import itertools
+import math
 import re
 import shlex
 import shutil
@@ -15,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import nbformat
@@ -126,7 +129,7 @@ def as_number(value):
         return value
 
 
-def main(folder: Path, minutes: float = float("inf")) -> int:
+def main(folder: Path, minutes: float = math.inf) -> int:
     """Run what can be begun within `minutes`; 1 when a run fails, which is named with the end of its output."""
     copy_project(folder)
     watch = Stopwatch()
@@ -134,13 +137,17 @@ def main(folder: Path, minutes: float = float("inf")) -> int:
         print(problem)
         return 1
     print(f"all stages, shortened: {watch.seconds:.0f} s", flush=True)
-    return check(folder, 60 * minutes - watch.seconds)
+    return check(
+        folder, 60 * minutes - watch.seconds, 0 if math.isinf(minutes) else 5 * date.today().toordinal()
+    )
 
 
-def check(folder: Path, seconds: float = float("inf")) -> int:
-    """Run the solutions, in a copy whose stages have run, until `seconds` are over; 1 when one fails."""
+def check(folder: Path, seconds: float = math.inf, first: int = 0) -> int:
+    """Run the solutions, in a copy whose stages have run, until `seconds` are over; 1 when one fails. `first` counts round."""
     failed, whole = [], Stopwatch()
-    for solution in itertools.chain.from_iterable(map(solutions, STAGES)):
+    found = list(itertools.chain.from_iterable(map(solutions, STAGES)))
+    first %= len(found)
+    for solution in found[first:] + found[:first]:
         if whole.seconds > seconds:
             print(f"no time left for {solution.stage} {solution.stars}")
             continue
