@@ -256,8 +256,23 @@ def readme_results(reference: Path = REFERENCE) -> str:
     """The README's results block, markers included, from the committed reference. Raises what `ledger` raises for a
     claim that is not listed or is damaged."""
     stages = read_stages(reference)
-    parts = [markdown_table(stage_rows(stages)), "**Claims ledger**", markdown_table(claim_rows(stages))]
-    return "\n\n".join([MARKERS[0], *parts, MARKERS[1]])
+    parts = [markdown_table(stage_rows(stages)), _made_with(stages)]
+    parts += ["**Claims ledger**", markdown_table(claim_rows(stages))]
+    return "\n\n".join(filter(None, [MARKERS[0], *parts, MARKERS[1]]))
+
+
+def _made_with(stages: Mapping[str, Mapping[str, Any]]) -> str:
+    """Versions, precision and speed behind the results, as far as the manifests name them."""
+    made = [stage["manifest"] for stage in stages.values()]
+    named = {
+        "Python": {m["versions"]["python"] for m in made if "versions" in m},
+        "torch": {m["versions"]["torch"] for m in made if "versions" in m},
+        "in": {m["precision"] for m in made if "precision" in m},
+    }
+    speeds = sorted(round(m["machine"]["training_gflops"]) for m in made if "machine" in m)
+    told = [f"{what} {' and '.join(sorted(found))}" for what, found in named.items() if found]
+    told += [f"on a machine that trained at {speeds[0]} to {speeds[-1]} GFLOP/s"] if speeds else []
+    return f"Made with {', '.join(told)}." if told else ""
 
 
 def readme_speed(reference: Path = REFERENCE) -> str:

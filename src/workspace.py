@@ -541,6 +541,7 @@ class Run:
             "training_seeds": [self.cfg.seed + k for k in range(self.cfg.seeds)],
             "versions": {"python": platform.python_version()} | _versions(),
             "git_commit": _git_commit(),
+            "precision": runtime.resolve_precision(self.cfg.precision),
             "started": self._started,
             "duration_seconds": round(duration, 1),
             "peak_memory_mb": max(round(runtime.peak_memory_mb()), self._reused_peak),

@@ -122,6 +122,16 @@ def test_the_readme_refuses_a_claim_that_is_not_listed(outputs, tmp_path):
     assert "old" in readme.read_text(encoding="utf-8")
 
 
+def test_the_results_say_what_they_were_made_with(outputs):
+    assert "Made with" not in readme_results(outputs)
+    file = outputs / "stage2_instruction" / "manifest.json"
+    made = json.loads(file.read_text(encoding="utf-8"))
+    made |= {"versions": {"python": "3.11.7", "torch": "2.13.0"}, "machine": {"training_gflops": 93.4}}
+    write_json(file, made | {"precision": "bf16"})
+    said = "Made with Python 3.11.7, torch 2.13.0, in bf16, on a machine that trained at 93 to 93 GFLOP/s."
+    assert said in readme_results(outputs)
+
+
 def test_damaged_stages_are_left_out_and_nothing_is_an_error(outputs):
     (outputs / "stage2_instruction" / "metrics.json").write_text("{")
     assert read_stages(outputs) == {}
