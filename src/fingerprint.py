@@ -9,6 +9,7 @@ in `ppo.py` concerns notebook 07 and not notebook 01.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import inspect
 import json
@@ -67,16 +68,19 @@ def folder_hashes(folder: Path, patterns: Iterable[str] = ("*.safetensors",)) ->
 def local_path(name: str) -> Path | None:
     """The file or folder of that name, if there is one: absolute, with `~`, or below the project's root. The working directory
     does not count: a notebook's is another one than that of `status`."""
-    path = ROOT / Path(name).expanduser()
-    return path if path.exists() else None
+    with contextlib.suppress(OSError, RuntimeError):  # a folder that we may not look into; `~` of nobody
+        path = ROOT / Path(name).expanduser()
+        return path if path.exists() else None
+    return None
 
 
 def base_model_source(name: str) -> Path | str:
     """Where a model is: a folder (relative ones start at the project's root), `models/<repository>` if a Hub model was
     downloaded there (`openai-community/gpt2` → `models/gpt2`), or else `name` as it is: one on the Hub, or nowhere."""
-    folder = ROOT / Path(name).expanduser()
-    if folder.is_dir():
-        return folder
+    with contextlib.suppress(OSError, RuntimeError):
+        folder = ROOT / Path(name).expanduser()
+        if folder.is_dir():
+            return folder
     owner, _, repository = name.rpartition("/")
     local = ROOT / "models" / repository
     on_hub = HUB_NAME.fullmatch(name) and owner not in LOCAL_FOLDERS
@@ -105,12 +109,16 @@ def source_hashes(sources: dict[str, str]) -> dict[str, str]:
         path = local_path(source) or base_model_source(source)
         try:
             if isinstance(path, Path):
-                found[key] = (
-                    file_sha256(path)[:16] if path.is_file() else json_hash(folder_hashes(path, ("*",)))
-                )
+                found[key] = file_sha256(path)[:16] if path.is_file() else json_hash(_visible(path))
         except OSError as err:  # whoever reads the rows will say it with their name
             found[key] = f"cannot be read ({type(err).__name__})"
     return found
+
+
+def _visible(folder: Path) -> dict[str, str]:
+    """`folder_hashes` of all files but hidden ones, which a file manager or a download leaves and no reader reads."""
+    found = folder_hashes(folder, ("*",))
+    return {name: sha256 for name, sha256 in found.items() if not re.search(r"(^|/)\.", name)}
 
 
 # ---------------------------------------------------------------- code
@@ -220,9 +228,14 @@ def _collect(function: Any, own: dict[str, str], modules: set[str]) -> None:
     if code is None or function.__qualname__ in own:
         return
     try:
-        own[function.__qualname__] = text_hash(normal_form(textwrap.dedent(inspect.getsource(function))))
+        made_of = text_hash(normal_form(textwrap.dedent(inspect.getsource(function))))
     except (OSError, TypeError):  # typed into a console: no source; any edit counts
-        own[function.__qualname__] = text_hash(marshal.dumps(code))
+        made_of = text_hash(marshal.dumps(code))
+    name = function.__qualname__
+    name = f"{name} {made_of}" if name.endswith("<lambda>") else name  # all of them have one name
+    if name in own:
+        return
+    own[name] = made_of
     closure = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     for name in _names(code) | set(closure):
         if name.startswith("src."):
@@ -232,6 +245,11 @@ def _collect(function: Any, own: dict[str, str], modules: set[str]) -> None:
             value = closure[name].cell_contents if name in closure else function.__globals__[name]
         except (KeyError, ValueError):  # an attribute's name, a builtin, or not bound yet
             continue
+        for part in (
+            value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+        ):
+            if inspect.isfunction(part):  # a table of functions, of which one will be called
+                _collect(part, own, modules)
         home = getattr(value, "__module__", None) or getattr(value, "__name__", None) or ""
         if inspect.ismodule(value):
             home = value.__name__

@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -41,12 +42,14 @@ def execute(stage: Stage, workspace: Workspace, flags: list[str], show: Progress
         raise RunError(f"notebooks/{path.name} is missing") from None
     except Exception as err:  # noqa: BLE001 - nbformat raises a dozen kinds
         raise RunError(f"notebooks/{path.name} cannot be read as a notebook: {err}") from None
-    before = _stamp(workspace, stage)
+    before = stamp(workspace, stage)
     try:
         _run_kernel(notebook, workspace, flags, show)
+    except BrokenPipeError:  # nobody reads what is printed
+        raise
     except OSError as err:  # a full or unwritable temporary folder, no more processes
         raise RunError(f"notebooks/{path.name} could not be executed: {err}") from None
-    if _stamp(workspace, stage) == before:
+    if stamp(workspace, stage) == before:
         raise RunError(f"notebooks/{path.name} ended without run.finish(metrics): it left no result")
     normalise(notebook)
     try:
@@ -138,7 +141,7 @@ def _in_thread(work: Any, tick: Callable[[], None]) -> None:
         try:
             while not wait([future], timeout=0.2).done:
                 tick()
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, or nobody reads the progress any more
             # Again and again: a library that waits for the kernel may catch one cancellation and go on.
             while not future.done():
                 if "task" in running:
@@ -222,7 +225,21 @@ def write_notebook(notebook: Any, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _stamp(workspace: Workspace, stage: Stage) -> tuple | None:
+def has_copy(workspace: Workspace, stage: Stage, current: bool = False) -> bool:
+    """Is the executed copy beside the result (a kill may come between them, and cells run in Jupyter leave none), and if
+    `current`, does it have the cells that the notebook has now, text included?"""
+    copies = []
+    for folder in (workspace.folder(stage.name), NOTEBOOK_FOLDER):
+        try:
+            cells = nbformat.read(folder / f"{stage.notebook}.ipynb", as_version=4).cells
+            copies.append([cell.source for cell in cells])
+        except Exception:  # noqa: BLE001 - missing or damaged in any way: not there
+            return False
+    return not current or copies[0] == copies[1]
+
+
+def stamp(workspace: Workspace, stage: Stage) -> tuple | None:
+    """What changes when a stage gets a new result; None without one."""
     try:
         info = (workspace.folder(stage.name) / "manifest.json").stat()
     except OSError:
@@ -258,13 +275,21 @@ class Progress:
             return
         self._shown = now
         text = f"{self.label}  {clock(now)}  cell {self.cell + 1}/{self._cells}  {self._text}".rstrip()
+        width = _line_width()
         print(
-            f"\r{text[:100]:<100}" if self._terminal else text, end="" if self._terminal else "\n", flush=True
+            f"\r{text[:width]:<{width}}" if self._terminal else text[:100],
+            end="" if self._terminal else "\n",
+            flush=True,
         )
 
     def clear(self) -> None:
         if self._terminal:
-            print("\r" + " " * 100 + "\r", end="", flush=True)
+            print("\r" + " " * _line_width() + "\r", end="", flush=True)
+
+
+def _line_width() -> int:
+    """Columns that can be written again: a line that wraps scrolls the terminal instead."""
+    return max(20, min(100, shutil.get_terminal_size((101, 24)).columns - 1))
 
 
 def clock(seconds: float) -> str:

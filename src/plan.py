@@ -17,9 +17,9 @@ from pathlib import Path
 from src import runtime, work
 from src.config import Config
 from src.fingerprint import base_model_source, local_path
-from src.headless import clock, table
+from src.headless import clock, has_copy, table
 from src.jsonio import JSONFileError, read_json
-from src.workspace import REFERENCE, Stage, Workspace
+from src.workspace import REFERENCE, STAGES, Stage, Workspace, reads, sources_of
 
 HUB_MB = {  # size of what is downloaded once
     "openai-community/gpt2": 550,
@@ -53,14 +53,16 @@ def show_plan(configs: dict[str, Config], force: bool = False) -> int:
         stage = status.stage
         name = f"{stage.number} {stage.name}"
         if status.state == "fresh" and not force:
-            rows.append((name, "fresh", "0", "", "will be skipped"))
+            copied = has_copy(workspace, stage)
+            what = "will be skipped" if copied else "its executed notebook is made again, from the cache"
+            rows.append((name, "fresh", "0", "", what))
             continue
         minutes, memory, source = expect(stage, configs[stage.number], workspace, machine, speed)
         total += minutes
         rows.append((name, status.state, f"{minutes:.1f}", memory, source))
     print(table(rows))
     print(f"\ntogether about {clock(total * 60)} (minutes:seconds)")
-    for name, megabytes in downloads(cfg):
+    for name, megabytes in downloads(configs):
         print(f"download: {name}, about {megabytes} MB" if megabytes else f"download: {name}, size unknown")
     return 0
 
@@ -109,16 +111,25 @@ class Measured:
         return speed
 
 
-def downloads(cfg: Config) -> list[tuple[str, int | None]]:
-    """(Hub name, MB or None) of what this profile needs and neither the project nor the Hub's cache holds."""
+def downloads(configs: dict[str, Config]) -> list[tuple[str, int | None]]:
+    """(Hub name, MB or None) of what these stages need and neither the project nor the Hub's cache holds."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    wanted = [("models", cfg.base_model), ("models", cfg.judge)]
-    wanted += [("datasets", cfg.instruction_data), ("datasets", cfg.preference_data)]
+    wanted = [("models", cfg.base_model) for cfg in configs.values()]
+    for number, cfg in configs.items():
+        for key, name in sources_of(cfg).items():
+            if reads(STAGES[number], key):
+                wanted.append(("models" if key == "judge" else "datasets", name))
     found = []
-    for kind, name in wanted:
-        local = isinstance(base_model_source(name), Path) or local_path(name) or "/" not in name
-        local |= name.startswith(("models/", "~"))  # a folder of the user's is never downloaded
-        if not local and not os.path.isdir(os.path.join(HF_HUB_CACHE, f"{kind}--{name.replace('/', '--')}")):
+    for kind, name in dict.fromkeys(wanted):
+        local = isinstance(base_model_source(name), Path) or local_path(name) is not None
+        named_so = "/" not in name or name.startswith(
+            ("models/", "~")
+        )  # a folder of the user's is never downloaded
+        if (
+            not local
+            and not named_so
+            and not os.path.isdir(os.path.join(HF_HUB_CACHE, f"{kind}--{name.replace('/', '--')}"))
+        ):
             found.append((name, HUB_MB.get(name)))
     return found

@@ -136,6 +136,8 @@ def build_report(root: Path, out: Path) -> Path:
     reference = None
     if root.resolve() != REFERENCE.resolve():
         reference, _ = without_broken_claims(read_stages(REFERENCE))
+        profiles = {stage["manifest"].get("profile") for stage in stages.values()}
+        reference = {n: s for n, s in reference.items() if s["manifest"].get("profile") in profiles} or None
     parts = [f"<h1>LLM post-training: report of {html.escape(root.name)}</h1>"]
     parts += ["<h2>Stages</h2>", _html_table(stage_rows(stages, reference))]
     parts += ["<h2>Claims ledger</h2>", _html_table(claim_rows(stages, reference))]

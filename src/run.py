@@ -37,11 +37,21 @@ from src.config import (
     stage_number,
     takers,
 )
-from src.headless import NOTEBOOK_FOLDER, Progress, RunError, clock, execute, table, write_notebook
+from src.headless import (
+    NOTEBOOK_FOLDER,
+    Progress,
+    RunError,
+    clock,
+    execute,
+    has_copy,
+    stamp,
+    table,
+    write_notebook,
+)
 from src.jsonio import JSONFileError, read_json
 from src.report import build_report, with_own_cost, write_headline, write_readme
 from src.schema import NOTEBOOKS, PROFILES, nearest
-from src.workspace import REFERENCE, STAGES, Stage, Workspace, WorkspaceError
+from src.workspace import REFERENCE, STAGES, StageStatus, Workspace, WorkspaceError
 
 RENDER_SEEDS = 5
 LARGEST = 2_000_000  # bytes of a file in outputs/reference
@@ -83,24 +93,26 @@ def run_stages(
     for number in numbers:
         stage = STAGES[number]
         label = f"{number} {stage.name:<18}"
-        now = {status.stage.number: status for status in workspace.status(configs)}[number]
-        if not force and now.state == "fresh" and _has_copy(workspace, stage, current=complete):
+        states = {status.stage.name: status for status in workspace.status(configs)}
+        now = states[stage.name]
+        if not force and now.state == "fresh" and has_copy(workspace, stage, current=complete):
             print(f"{label}  fresh, skipped", flush=True)
             continue
         workspace.parent_manifests(stage)
         workspace.check_same_questions(configs[number])
-        if now.reason.startswith("parent") and force:
-            print(f"{label}  note: {now.reason}", flush=True)
-        show = Progress(label)
+        for name in stage.parents:
+            if states[name].state != "fresh":
+                print(
+                    f"{label}  note: parent {name} is {states[name].state}: {states[name].reason}", flush=True
+                )
+        show, before = Progress(label), stamp(workspace, stage)
         try:
             execute(stage, workspace, flags[number], show)
         except RunError as err:
             print(f"{label}  FAILED: {err}", file=sys.stderr, flush=True)
-            kept = (
-                "the earlier result is untouched"
-                if workspace.folder(stage.name).is_dir()
-                else "nothing was saved"
-            )
+            after = stamp(workspace, stage)
+            kept = "the earlier result is untouched" if after else "nothing was saved"
+            kept = kept if after == before else "its new result is saved"
             print(f"\nStage {number} failed; {kept}.", file=sys.stderr)
             return 1
         manifest, metrics = (
@@ -116,18 +128,9 @@ def run_stages(
     return 0
 
 
-def _has_copy(workspace: Workspace, stage: Stage, current: bool) -> bool:
-    """Is the executed copy there (a kill may come between it and the result), and if `current`, does it have the cells
-    that the notebook has now, text included?"""
-    copies = []
-    for folder in (workspace.folder(stage.name), NOTEBOOK_FOLDER):
-        try:
-            copies.append(
-                [c.source for c in nbformat.read(folder / f"{stage.notebook}.ipynb", as_version=4).cells]
-            )
-        except Exception:  # noqa: BLE001 - missing or damaged in any way: not there
-            return False
-    return not current or copies[0] == copies[1]
+def _without_copy(workspace: Workspace, status: StageStatus) -> str:
+    fresh = status.state == "fresh"
+    return "  (no executed copy beside it)" if fresh and not has_copy(workspace, status.stage) else ""
 
 
 def show_status(profile: str | None, overrides: list[str]) -> int:
@@ -143,7 +146,8 @@ def show_status(profile: str | None, overrides: list[str]) -> int:
                 status.state,
                 clock(manifest["duration_seconds"]) if manifest else "",
                 str(manifest["peak_memory_mb"]) if manifest else "",
-                status.reason or str(status.metrics.get("key_figure") or ""),
+                status.reason
+                or f"{status.metrics.get('key_figure') or ''}{_without_copy(workspace, status)}",
             )
         )
     print(f"profile {workspace.profile}, {workspace.root}\n{table(rows)}")

@@ -51,6 +51,10 @@ PACKAGES = [
     "numpy",
 ]
 
+READERS = {
+    "preference_data": ("07",),
+    "judge": ("04", "06", "07"),
+}  # stages that look at it; all look at any other
 REFERENCE = ROOT / "outputs" / "reference"  # what the committed notebooks show
 
 # what reading a manifest raises that is JSON but not ours
@@ -160,7 +164,7 @@ class Workspace:
         """The first thing that is not as it was when the result was made; "" when nothing changed."""
         was, now = dict(manifest["result_values"]), cfg.result_values()
         for key in [*now, *(key for key in was if key not in now)]:
-            if was.get(key) != now.get(key):
+            if was.get(key) != now.get(key) and reads(stage, key):
                 source = cfg.source.get(key, "no longer a key")
                 return f"{key} {_short(was.get(key))} → {_short(now.get(key))} ({source})"
         if manifest["seeds"] < cfg.seeds:
@@ -169,7 +173,7 @@ class Workspace:
             return "base model changed"
         made_of, here = dict(manifest.get("sources", {})), fingerprint.source_hashes(sources_of(cfg))
         for key in sorted(made_of.keys() | here.keys()):
-            if made_of.get(key) != here.get(key):
+            if made_of.get(key) != here.get(key) and reads(stage, key):
                 what = "the contents changed" if key in here else "it is no longer there"
                 return f"{key} {getattr(cfg, key)}: {what}"
         code = stage_code(stage)
@@ -569,8 +573,14 @@ def find_stage(stage: str) -> Stage:
     return found
 
 
+def reads(stage: Stage, key: str) -> bool:
+    """Whether a setting can change the stage's result: all have the same file of common ones, and not all look for pairs or
+    for a judge."""
+    return stage.number in READERS.get(key, STAGES)
+
+
 def sources_of(cfg: Config) -> dict[str, str]:
-    """Where a stage's rows, pairs and grades come from."""
+    """Where rows, pairs and grades come from, whether or not the stage reads them."""
     return {key: getattr(cfg, key) for key in ("instruction_data", "preference_data", "judge")}
 
 

@@ -5,13 +5,12 @@ enough that a stage that trains nothing, or trains the wrong thing, fails.
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from src.config import load_config
 from src.evaluation import values
-from src.jsonio import read_json
+from src.jsonio import JSONFileError, read_json
 from src.workspace import STAGES, Workspace
 
 
@@ -38,17 +37,37 @@ def checks(workspace: Workspace) -> list[tuple[str, bool, str]]:
     for stage in ("stage1_sft", "stage2_instruction", "stage3_lora"):
         gain = mean(stage, "exact") - float(values(base, "exact").mean())
         rows.append((f"{stage} follows more than the base", gain > 0, f"exact match {gain:+.3f}"))
+    grid = metrics["analysis"]["grid"]
+    spread = np.ptp([run["exact"]["value"] for run in grid])
+    drift = np.mean([np.mean(kl) for kl in metrics["analysis"]["kl"].values()])
+    right = metrics["rlhf_training"]["accuracy, true labels"]["with log p"]["low"]
+    first, *_, last = metrics["rlhf_training"]["ppo"]["recommended"][0]["points"]
+    rows += [
+        ("the sweep of stage 5 makes a difference", spread > 0.1, f"exact match spans {spread:.3f}"),
+        ("its runs leave the base", drift > 0.1, f"{drift:.3f} nats"),
+        ("the reward model tells right from wrong", right > 0.7, f"accuracy at least {right:.3f}"),
+        ("PPO leaves the SFT model", 0.02 < last["kl"] < 2, f"{last['kl']:.3f} nats"),
+        (
+            "PPO raises the learned reward",
+            last["proxy"] > first["proxy"] + 0.05,
+            f"{first['proxy']:.3f} → {last['proxy']:.3f}",
+        ),
+    ]
     return rows
 
 
 def main() -> int:
     workspace = Workspace("lab", sys.argv[1] if len(sys.argv) > 1 else None)
-    found = checks(workspace)
+    try:
+        found = checks(workspace)
+    except JSONFileError as err:
+        print(f"FAIL  a stage has no result: {err}")
+        return 1
     for what, holds, value in found:
         print(f"{'ok  ' if holds else 'FAIL'}  {what}: {value}")
     failed = sum(not holds for _, holds, _ in found)
     print(f"{len(found) - failed} passed, {failed} failed")
-    return 1 if failed or not Path(workspace.root).is_dir() else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -131,6 +131,8 @@ def as_number(value):
 
 def main(folder: Path, minutes: float = math.inf) -> int:
     """Run what can be begun within `minutes`; 1 when a run fails, which is named with the end of its output."""
+    if folder.exists() and any(folder.iterdir()):
+        sys.exit(f"{folder} is not empty: name a new folder")
     copy_project(folder)
     watch = Stopwatch()
     if problem := run(folder, ("src.run", "all")):

@@ -12,11 +12,13 @@ from src.evaluation import values
 from src.jsonio import read_json
 from src.workspace import STAGES
 from tests import outcomes
+from tests.edits import unedited
 from tests.solutions import solutions
 
 REFERENCE = outcomes.results(outcomes.REFERENCE)
 
 
+@unedited
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_committed_outcomes_are_those_of_the_printed_solutions(stage):
     """A changed solution or configuration needs `python -m tests.outcomes FOLDER` again."""
@@ -33,6 +35,7 @@ def test_the_committed_outcomes_are_those_of_the_printed_solutions(stage):
         assert all(row["default"] != row["with the change"] for row in made["rows"])
 
 
+@unedited
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_default_run_of_the_outcomes_is_the_first_seed_of_the_rendering(stage):
     """Another rendering (other code, another kind of machine) makes the kept outcomes old: their default run would no longer be

@@ -16,8 +16,9 @@ from src.fingerprint import base_model_hash, notebook_code
 from src.jsonio import read_json
 from src.report import EXPECTED, HEADLINE, expected_cost, readme_results, write_headline
 from src.workspace import REFERENCE, STAGES
+from tests.edits import unedited
 
-AGAIN = "no longer what was rendered; to renew it: python -m src.run render"
+AGAIN = "not what the committed rendering was made of or gave (`python -m src.run render` makes a new one, with five seeds)"
 each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 
 
@@ -29,6 +30,7 @@ def changed(was, now):
     return sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
 
 
+@unedited
 @each_stage
 def test_the_settings_and_the_base_model_are_those_of_the_rendering(stage):
     made, cfg = manifest(stage.name), load_config(stage.number, "lab", environ={})
@@ -37,6 +39,7 @@ def test_the_settings_and_the_base_model_are_those_of_the_rendering(stage):
     assert made["parents"] == {name: manifest(name)["identity"] for name in made["parents"]}, AGAIN
 
 
+@unedited
 @each_stage
 def test_the_code_is_that_of_the_rendering(stage):
     made = manifest(stage.name)
@@ -46,6 +49,7 @@ def test_the_code_is_that_of_the_rendering(stage):
     assert changed(made["code"], now) == [], AGAIN
 
 
+@unedited
 @each_stage
 def test_the_notebook_shows_the_figures_of_its_stage_and_no_others(stage):
     notebook = nbformat.read(ROOT / "notebooks" / f"{stage.notebook}.ipynb", as_version=4)
@@ -55,6 +59,7 @@ def test_the_notebook_shows_the_figures_of_its_stage_and_no_others(stage):
     assert len(shown) == len(kept) and set(shown) == set(kept), AGAIN
 
 
+@unedited
 @each_stage
 def test_the_notebook_begins_with_the_cost_of_its_own_rendering(stage):
     notebook = nbformat.read(ROOT / "notebooks" / f"{stage.notebook}.ipynb", as_version=4)
@@ -66,6 +71,7 @@ def test_the_notebook_begins_with_the_cost_of_its_own_rendering(stage):
     assert said == [expected_cost(made, made["seeds"])], AGAIN
 
 
+@unedited
 def test_the_headline_figure_is_drawn_from_the_committed_results(tmp_path):
     for stage in STAGES.values():
         (tmp_path / stage.name).mkdir()
@@ -80,6 +86,7 @@ def test_the_headline_figure_is_drawn_from_the_committed_results(tmp_path):
     assert kept.std() > 10  # not a blank page
 
 
+@unedited
 def test_the_readme_shows_the_committed_results_and_links_to_what_is_there():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme_results() in text, AGAIN

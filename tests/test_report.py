@@ -10,7 +10,7 @@ import pytest
 
 from src.claims import BY_ID
 from src.config import ROOT
-from src.jsonio import write_json
+from src.jsonio import read_json, write_json
 from src.report import (
     MARKERS,
     build_report,
@@ -23,6 +23,7 @@ from src.report import (
     write_readme,
 )  # fmt: skip
 from src.workspace import REFERENCE, STAGES
+from tests.edits import unedited
 
 
 @pytest.fixture
@@ -32,7 +33,8 @@ def outputs(tmp_path):
     (folder / "figures" / "loss.png").write_bytes(b"\x89PNG fake")
     claim = {"effect": 0.25, "low": 0.2, "high": 0.3, "seeds": 3}
     write_json(folder / "metrics.json", {"key_figure": "exact <0.5>", "claims": {"degenerate": claim}})
-    write_json(folder / "manifest.json", {"seeds": 3, "duration_seconds": 90.0, "peak_memory_mb": 1500})
+    manifest = {"seeds": 3, "duration_seconds": 90.0, "peak_memory_mb": 1500, "profile": "lab"}
+    write_json(folder / "manifest.json", manifest)
     return tmp_path / "lab"
 
 
@@ -42,6 +44,7 @@ def test_the_page_is_self_contained_and_escaped(outputs):
     assert "http" not in page.replace("https://www.w3.org", "")
 
 
+@unedited
 def test_the_page_has_every_table_figure_and_caption_of_the_notebooks(tmp_path):
     page = build_report(REFERENCE, tmp_path / "report.html").read_text(encoding="utf-8")
     tables = figures = 0
@@ -67,6 +70,10 @@ def test_key_figures_stand_beside_those_of_the_reference(outputs):
     assert "reference" not in stage_rows(theirs)[0]
     page = build_report(outputs, outputs / "report.html").read_text(encoding="utf-8")
     assert html.escape(row["reference"]) in page
+    file = outputs / "stage2_instruction" / "manifest.json"
+    write_json(file, read_json(file) | {"profile": "gpt2"})  # another model on other rows
+    page = build_report(outputs, outputs / "report.html").read_text(encoding="utf-8")
+    assert html.escape(row["reference"]) not in page and "<th>reference</th>" not in page
 
 
 def test_a_rendered_notebook_begins_with_its_own_cost():

@@ -190,6 +190,23 @@ def test_a_cancellation_that_is_swallowed_once_is_asked_for_again(monkeypatch):
     assert cancelled == ["swallowed"]
 
 
+def test_a_reader_who_goes_away_ends_the_stage_and_not_only_its_display():
+    ended = []
+
+    async def long():
+        try:
+            await asyncio.sleep(99)
+        finally:
+            ended.append(True)
+
+    def tick():
+        raise BrokenPipeError("nobody reads")
+
+    with pytest.raises(BrokenPipeError):
+        headless._in_thread(long(), tick)
+    assert ended == [True]
+
+
 # ---------------------------------------------------------------- a stand-in for the notebook
 @pytest.fixture
 def engine(place, monkeypatch):
@@ -417,6 +434,19 @@ def test_plan_of_the_gpt2_profile(place, monkeypatch, capsys):
     assert "tatsu-lab/alpaca" not in out and out.count("counted") == 7
 
 
+def test_plan_takes_files_of_ones_own_and_asks_only_for_what_a_stage_reads(place, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(place))
+    rows = tmp_path / "rows.json"
+    rows.write_text("[]")
+    sets = {"01": [f"instruction_data={rows}", "judge=own/judge"], "07": ["judge=other/judge"]}
+    configs = {
+        number: load_config(number, "gpt2", sets.get(number, ()), environ={}) for number in ("01", "07")
+    }
+    assert [name for name, _ in plan.downloads(configs)] == [
+        "openai-community/gpt2", "tatsu-lab/alpaca", "Anthropic/hh-rlhf", "other/judge"
+    ]  # fmt: skip
+
+
 def test_parameters_are_counted_from_the_file_header(tmp_path):
     import torch
     from safetensors.torch import save_file
@@ -424,6 +454,47 @@ def test_parameters_are_counted_from_the_file_header(tmp_path):
     save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "model.safetensors", {"format": "pt"})
     assert work.parameters_of(str(tmp_path)) == 17
     assert work.parameters_of("some/name") == work.GPT2_PARAMETERS
+
+
+def test_what_is_kept_after_a_failure_is_said_as_it_is(engine, place, monkeypatch, capsys):
+    def failed(after):
+        def fail(*given):
+            if after:
+                engine(*given)
+            raise headless.RunError("no room for its copy")
+
+        monkeypatch.setattr(run, "execute", fail)
+        assert run.main(["01"]) == 1
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert failed(after=False) == "Stage 01 failed; nothing was saved."
+    assert failed(after=True) == "Stage 01 failed; its new result is saved."
+    assert failed(after=False) == "Stage 01 failed; the earlier result is untouched."
+
+
+def test_a_stage_says_which_of_its_parents_are_old_and_which_result_has_no_copy(engine, place, capsys):
+    for number in ("01", "02", "03"):
+        run.main([number])
+    capsys.readouterr()
+    assert run.main(["02", "--set", "train.epochs=77"]) == 0 and run.main(["04"]) == 0
+    said = capsys.readouterr().out
+    assert "note: parent stage2_instruction is STALE: train.epochs 77" in said and "stage1_sft is" not in said
+    (Workspace("lab").folder("01") / f"{NOTEBOOKS['01']}.ipynb").unlink()
+    assert run.main(["status"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "no executed copy" in line]
+    assert [line.split()[:3] for line in lines] == [["01", "stage1_sft", "fresh"]]
+
+
+def test_a_progress_line_never_wraps(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(headless.shutil, "get_terminal_size", lambda fallback: os.terminal_size((40, 24)))
+    show, file = headless.Progress("01 stage1_sft"), tmp_path / "progress"
+    show._terminal = True
+    file.write_text("a long word of what is done here now\n", encoding="utf-8")
+    show.at_cell(2, 9)
+    show.tick(file)
+    show.clear()
+    first, second, third = capsys.readouterr().out.split("\r")[1:]
+    assert len(first) == len(second) == 39 and first.startswith("01 stage1_sft") and third == ""
 
 
 def test_a_widget_is_refused():

@@ -134,6 +134,44 @@ def test_other_rows_in_the_same_file_are_another_source(ws, tmp_path):
     assert "no longer there" in states(ws, configs(s01=[own]))["01"][1]
 
 
+def test_a_source_concerns_only_the_stages_that_read_it(ws, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("[1]")
+    sets = [f"preference_data={pairs}"]
+    changed = {f"s{number}": sets for number in STAGES}
+    for number in STAGES:
+        ws.begin(config(number, *sets)).finish({})
+    assert {state for state, _ in states(ws, configs(**changed)).values()} == {"fresh"}
+    pairs.write_text("[2]")
+    old = {number for number, (state, _) in states(ws, configs(**changed)).items() if state == "STALE"}
+    assert old == {"07"}
+    changed = {name: ["preference_data=lab", "judge=some/model"] for name in changed}
+    why = states(ws, configs(**changed))
+    assert {number for number, (_, reason) in why.items() if reason.startswith("judge")} == {"04", "06"}
+    assert why["07"][1].startswith("preference_data") and why["01"] == why["02"] == why["03"] == ("fresh", "")
+
+
+def test_a_folder_of_rows_is_what_can_be_seen_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    (tmp_path / "data" / ".cache").mkdir(parents=True)
+    (tmp_path / "data" / "train.csv").write_text("a")
+    first = fingerprint.source_hashes({"d": "data"})
+    (tmp_path / "data" / ".DS_Store").write_text("x")
+    (tmp_path / "data" / ".cache" / "download").write_text("x")
+    assert fingerprint.source_hashes({"d": "data"}) == first != {}
+
+
+@pytest.mark.parametrize("error", [PermissionError, RuntimeError])
+def test_a_path_that_cannot_be_looked_at_is_no_path(monkeypatch, error):
+    def refuse(self):
+        raise error("no")
+
+    for name in ("exists", "is_dir", "expanduser"):
+        monkeypatch.setattr(fingerprint.Path, name, refuse)
+    assert fingerprint.local_path("~nobody/rows.json") is None
+    assert fingerprint.base_model_source("~nobody/model") == "~nobody/model"
+
+
 def test_sources_that_are_not_here_have_no_hash(tmp_path, monkeypatch):
     """The lab's rows are code, whatever lies in a folder of that name; the Hub's have their name."""
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
@@ -200,7 +238,8 @@ def test_stages_that_are_compared_were_asked_the_same(ws):
 
 
 def test_one_training_does_not_pass_for_three(ws):
-    make(ws, "01", "02", "03", "04", "06")
+    for number in ("01", "02", "03", "04", "06"):
+        ws.begin(config(number, "seeds=1")).finish({})
     with pytest.raises(WorkspaceError) as refused:
         ws.begin(config("07", "seeds=3"))
     assert str(refused.value) == (
@@ -481,6 +520,8 @@ def test_function_hash_follows_notebook_helpers_and_modules():
     assert define("def helper(x):\n    return x") == plain
     assert define("def helper(x):\n    return x + 1") != plain
     assert define("def helper(x):\n    return x", "return helper(2)") != plain
+    table = "TABLE = {'a': [abs], 'b': lambda x: x}\ndef helper(x):\n    return TABLE['b'](x)"
+    assert define(table) == define(table) != define(table.replace("x: x", "x: x + 1"))
     modules: set[str] = set()
     scope = {"__name__": "__main__"}
     source = (

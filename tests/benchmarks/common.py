@@ -82,6 +82,10 @@ def feasible(variants: Sequence[str]) -> list[str]:
     native bf16 does about a hundred times slower than fp32 (16 rows of Alpaca were not done after 17 minutes)."""
     if "stock" not in variants or native_bf16():
         return list(variants)
+    if list(variants) == ["stock"]:
+        raise BenchmarkError(
+            "stock alone would take a day here: its defaults are bf16, which this CPU does not multiply natively"
+        )
     print(
         "stock is left out: its defaults are bf16, which this CPU does not multiply natively; see stock-best"
     )
@@ -240,6 +244,8 @@ def cells(line: Line) -> dict[str, str]:
 def show(lines: Sequence[Line]) -> str:
     """The table: ours against stock, ratio, share of the peak, memory, target."""
     rows = [cells(line) for line in lines]
+    if not rows:
+        return "nothing to compare: a line needs two of the variants"
     return table([tuple(rows[0]), *(tuple(row.values()) for row in rows)])
 
 

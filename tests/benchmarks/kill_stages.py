@@ -12,6 +12,7 @@ bad, in outputs/reference and shows them in README.md. Linux and macOS.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -146,7 +147,8 @@ class Course:
             os.killpg(command.pid, signal.SIGKILL)
         if victim != "command":
             for kernel in kernels:
-                kernel.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it ended since it was listed
+                    kernel.kill()
         command.wait(timeout=300)  # without its kernel, the command reports the death and ends
         return victim
 
