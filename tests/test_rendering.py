@@ -14,7 +14,7 @@ from PIL import Image
 from src.config import ROOT, load_config
 from src.fingerprint import base_model_hash, notebook_code
 from src.jsonio import read_json
-from src.report import EXPECTED, HEADLINE, expected_cost, readme_results, write_headline
+from src.report import EXPECTED, HEADLINE, expected_cost, readme_kills, readme_results, readme_speed, write_headline
 from src.workspace import REFERENCE, STAGES
 from tests.edits import unedited
 
@@ -90,5 +90,6 @@ def test_the_headline_figure_is_drawn_from_the_committed_results(tmp_path):
 def test_the_readme_shows_the_committed_results_and_links_to_what_is_there():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme_results() in text, AGAIN
+    assert readme_speed() in text and readme_kills() in text, AGAIN
     linked = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
     assert linked and [target for target in linked if not (ROOT / target).exists()] == []
