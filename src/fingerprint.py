@@ -245,10 +245,9 @@ def _collect(function: Any, own: dict[str, str], modules: set[str]) -> None:
             value = closure[name].cell_contents if name in closure else function.__globals__[name]
         except (KeyError, ValueError):  # an attribute's name, a builtin, or not bound yet
             continue
-        for part in (
-            value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-        ):
-            if inspect.isfunction(part):  # a table of functions, of which one will be called
+        table = value.values() if isinstance(value, dict) else value
+        if isinstance(value, (dict, list, tuple)):
+            for part in filter(inspect.isfunction, table):  # one of them will be called
                 _collect(part, own, modules)
         home = getattr(value, "__module__", None) or getattr(value, "__name__", None) or ""
         if inspect.ismodule(value):

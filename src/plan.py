@@ -123,13 +123,9 @@ def downloads(configs: dict[str, Config]) -> list[tuple[str, int | None]]:
     found = []
     for kind, name in dict.fromkeys(wanted):
         local = isinstance(base_model_source(name), Path) or local_path(name) is not None
-        named_so = "/" not in name or name.startswith(
-            ("models/", "~")
-        )  # a folder of the user's is never downloaded
-        if (
-            not local
-            and not named_so
-            and not os.path.isdir(os.path.join(HF_HUB_CACHE, f"{kind}--{name.replace('/', '--')}"))
-        ):
+        # "models/x" and "~/x" are folders that the user has yet to make
+        on_hub = "/" in name and not name.startswith(("models/", "~"))
+        cached = os.path.isdir(os.path.join(HF_HUB_CACHE, f"{kind}--{name.replace('/', '--')}"))
+        if on_hub and not local and not cached:
             found.append((name, HUB_MB.get(name)))
     return found

@@ -173,9 +173,8 @@ def _shown(notebook: Path) -> list[str]:
             if "image/png" in found:  # `show_figure` writes the caption behind it
                 parts.append(_figure("".join(found["image/png"]), "".join(after.get("text/markdown", ""))))
             parts.append("".join(found.get("text/html", "")))
-    parts = [
-        part for part in parts if part
-    ]  # and no heading with nothing below it: the page leaves the prose out
+    parts = [part for part in parts if part]
+    # no heading with nothing below it: the page leaves the prose out
     return [
         part
         for part, after in itertools.pairwise([*parts, "<h3>"])

@@ -51,10 +51,8 @@ PACKAGES = [
     "numpy",
 ]
 
-READERS = {
-    "preference_data": ("07",),
-    "judge": ("04", "06", "07"),
-}  # stages that look at it; all look at any other
+# stages that look at a source; all look at any other setting
+READERS = {"preference_data": ("07",), "judge": ("04", "06", "07")}
 REFERENCE = ROOT / "outputs" / "reference"  # what the committed notebooks show
 
 # what reading a manifest raises that is JSON but not ours

@@ -14,7 +14,15 @@ from PIL import Image
 from src.config import ROOT, load_config
 from src.fingerprint import base_model_hash, notebook_code
 from src.jsonio import read_json
-from src.report import EXPECTED, HEADLINE, expected_cost, readme_kills, readme_results, readme_speed, write_headline
+from src.report import (
+    EXPECTED,
+    HEADLINE,
+    expected_cost,
+    readme_kills,
+    readme_results,
+    readme_speed,
+    write_headline,
+)
 from src.workspace import REFERENCE, STAGES
 from tests.edits import unedited
 
