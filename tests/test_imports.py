@@ -6,15 +6,8 @@ from graphlib import TopologicalSorter
 from src.config import ROOT
 from src.fingerprint import imported_modules
 
-FIRST = {
-    "schema",
-    "runtime",
-    "jsonio",
-    "locks",
-    "templates",
-    "lab.relation",
-    "lab.stories",
-}  # lean on nothing
+# lean on nothing
+FIRST = {"schema", "runtime", "jsonio", "locks", "templates", "lab.relation", "lab.stories"}
 
 
 def imports():
