@@ -157,7 +157,7 @@ def curve_gaps(runs: Runs, ours: str = "ours") -> str:
     best, lines = fastest(runs), []
     for name in (name for name in best if name.startswith("stock") and ours in best):
         theirs, mine = best[name]["losses"], best[ours]["losses"]
-        gaps = [abs(a - b) for a, b in zip(theirs, mine, strict=True)]
+        gaps = _gaps(best[name], best[ours])
         lines.append(
             f"loss curves, {ours} against {name}: mean difference {statistics.mean(gaps):.4f}, "
             f"largest {max(gaps):.4f}, first {theirs[0]:.4f} and {mine[0]:.4f}, last {theirs[-1]:.4f} and {mine[-1]:.4f}"
@@ -216,13 +216,14 @@ def compare(
             f"{ratio:.2f} × faster",
             [] if factor is None else [at_least(ratio, factor, "× faster")],
             max(peaks(runs).values()),
-            statistics.mean(map(_distance, mine["losses"], other["losses"])) if same_batches else None,
+            statistics.mean(_gaps(mine, other)) if same_batches else None,
         )
     ]
 
 
-def _distance(a: float, b: float) -> float:
-    return abs(a - b)
+def _gaps(one: dict, other: dict) -> list[float]:
+    """How far two runs' losses are apart, step by step. ValueError when they have not equally many."""
+    return [abs(a - b) for a, b in zip(one["losses"], other["losses"], strict=True)]
 
 
 def cells(line: Line) -> dict[str, str]:
